@@ -1,7 +1,8 @@
 """What tools return: plain data that prints itself.
 
-A :class:`Report` is a title, named columns, rows of plain values, and notes. It knows nothing of tensors or models, so that it
-pickles, compares, and becomes JSON; it shows as a text table in a terminal, as HTML in a notebook, and as a table of ``rich``.
+A :class:`Report` is a title, named columns, rows of plain values, and notes. It knows nothing of tensors or models, so
+that it pickles, compares, and becomes JSON; it shows as a text table in a terminal, as HTML in a notebook, and as a
+table of ``rich``.
 """
 
 from __future__ import annotations
