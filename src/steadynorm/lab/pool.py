@@ -1,0 +1,122 @@
+"""Many runs at once: one process a processor, one thread a process.
+
+Runs of these small networks gain little from a second thread, so whole runs go side by side. A finished run leaves its
+result, an interrupted one its state, in the run directory's ``checkpoints``; both are found again when the ladder is
+resumed.
+"""
+
+import json
+import multiprocessing
+import queue
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from .records import write_json
+from .training import Job, run
+
+__all__ = ["Pool"]
+
+_POLL_SECONDS = 0.2
+
+# Of a worker process, set once by _start.
+_messages: Any = None
+_stop: Any = None
+
+
+def _start(messages: Any, stop: Any) -> None:
+    """Make this process a worker of one thread."""
+    global _messages, _stop
+    torch.set_num_threads(1)
+    _messages, _stop = messages, stop
+
+
+def _work(job: Job, directory: Path) -> None:
+    result = run(job, _state_file(directory, job), stopped=_stop.is_set, report=_messages.put)
+    if result is not None:
+        write_json(_result_file(directory, job), result)
+        _state_file(directory, job).unlink(missing_ok=True)
+        _messages.put({"run": job.id, "finished": True})
+
+
+def _state_file(directory: Path, job: Job) -> Path:
+    return directory / "checkpoints" / f"{job.id}.pt"
+
+
+def _result_file(directory: Path, job: Job) -> Path:
+    return directory / "checkpoints" / f"{job.id}.json"
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back: a process started inside never sees it, this one sees it at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Pool:
+    """Worker processes for the runs of one directory, started as they are needed and ended with the ``with`` block.
+
+    However the block ends, every run in progress stops at its next step and saves its state.
+
+    Args:
+        directory: the run directory; what is finished or half done there is taken up.
+        processes: how many runs at a time.
+        report: called in this process with the workers' lines as they come: those of
+            :func:`steadynorm.lab.training.run`, and ``{"run": …, "finished": True}`` for each run that has ended, now
+            or in an earlier sitting.
+    """
+
+    def __init__(self, directory: Path, processes: int, report: Callable[[dict[str, Any]], None]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._directory, self._report = directory, report
+        self._messages, self._stop = context.Queue(), context.Event()
+        self._workers = ProcessPoolExecutor(processes, context, _start, (self._messages, self._stop))
+
+    def execute(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Run the jobs that the directory holds no result of, and return the results of all, in order.
+
+        Raises: whatever a run raised, as soon as it did.
+        """
+        files = {job: _result_file(self._directory, job) for job in jobs}
+        pending = set()
+        for job, file in files.items():
+            if file.exists():
+                self._report({"run": job.id, "finished": True})
+            else:
+                with _interrupts_held():  # a submission may start a process
+                    pending.add(self._workers.submit(_work, job, self._directory))
+        while pending:
+            self._drain()
+            done, pending = wait(pending, timeout=_POLL_SECONDS)
+            for future in done:
+                future.result()
+        self._drain()
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._report(self._messages.get_nowait())
+            except queue.Empty:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._workers.shutdown(cancel_futures=True)  # waits for the runs to save themselves
+        self._drain()
+        self._messages.close()

@@ -1,0 +1,224 @@
+"""What a ladder's record says: its verdict, its reading in plain words, its table. Pure functions of the record.
+
+The verdict was fixed before any run. Three statements are judged, each *holds*, *fails* or stays open:
+
+1. BN-Baseline reaches the target in fewer steps: the interval of its ratio lies above 1 (fails: below 1, or no ratio
+   because most seeds did not reach the target).
+2. BN-x5 reaches the target in fewer steps: likewise.
+3. Sigmoids train with batch norm only: in every seed Inception-Sigmoid stays near chance, at no more than twice chance,
+   and BN-x5-Sigmoid comes more than half of the way from chance to the seed's target (fails: Inception-Sigmoid comes as
+   far in every seed, or BN-x5-Sigmoid stays near chance in every seed).
+
+All hold: *confirmed*. Some hold: *partly*. None holds and one fails: *refuted*. None holds and none fails: *not
+resolved*; so it is too whenever the baseline itself stays near chance in a seed, since then there is no target worth
+the name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from ..reports import Cell, Report
+from .recipes import ARMS, BASELINE
+
+__all__ = ["Verdict", "reading", "table", "verdict"]
+
+Verdict = Literal["confirmed", "partly", "refuted", "not resolved"]
+Record = Mapping[str, Any]
+
+
+def verdict(record: Record) -> Verdict:
+    """Judge a ladder by its record: see the module's account of the three statements."""
+    if not _baseline_learns(record):
+        return "not resolved"
+    judged = [_faster(record, "BN-Baseline"), _faster(record, "BN-x5"), _sigmoids_need_batch_norm(record)]
+    if all(judged):
+        return "confirmed"
+    if any(judged):
+        return "partly"
+    return "refuted" if False in judged else "not resolved"
+
+
+def _arm(record: Record, name: str) -> Record:
+    return next(arm for arm in record["arms"] if arm["name"] == name)
+
+
+def _chance(record: Record) -> float:
+    return 1 / int(record["data"]["classes"])
+
+
+def _near_chance(record: Record, seed: Record) -> bool:
+    best = seed["best_validation_accuracy"]
+    return best is None or best <= 2 * _chance(record)
+
+
+def _baseline_learns(record: Record) -> bool:
+    return not any(_near_chance(record, seed) for seed in _arm(record, BASELINE.name)["seeds"])
+
+
+def _faster(record: Record, name: str) -> bool | None:
+    arm = _arm(record, name)
+    if arm["ratio"] is None:
+        return False
+    if arm["ratio_interval"] is None:
+        return None
+    low, high = arm["ratio_interval"]
+    return True if low > 1 else False if high < 1 else None
+
+
+def _sigmoids_need_batch_norm(record: Record) -> bool | None:
+    plain, normalized = _arm(record, "Inception-Sigmoid")["seeds"], _arm(record, "BN-x5-Sigmoid")["seeds"]
+
+    def trains(seed: Record) -> bool:
+        halfway = (_chance(record) + (seed["target_accuracy"] or 0.0)) / 2
+        return not _near_chance(record, seed) and seed["best_validation_accuracy"] > halfway
+
+    if all(_near_chance(record, seed) for seed in plain) and all(map(trains, normalized)):
+        return True
+    if all(map(trains, plain)) or all(_near_chance(record, seed) for seed in normalized):
+        return False
+    return None
+
+
+def _percent(share: float | None) -> str:
+    return "no accuracy, having diverged before the first evaluation" if share is None else f"{100 * share:.1f} %"
+
+
+def _paper_ratio(name: str) -> float | None:
+    base, steps = BASELINE.paper.steps_to_target, ARMS[name].paper.steps_to_target
+    return None if base is None or steps is None else base / steps
+
+
+def reading(record: Record) -> str:
+    """Say in plain words what a record shows and what it does not, in one paragraph computed from it alone."""
+    baseline, settings = _arm(record, BASELINE.name), record["settings"]
+    seeds = len(baseline["seeds"])
+    sentences = [
+        f"On {record['data']['name']}, {baseline['name']} without batch norm, at its own best rate "
+        f"{baseline['learning_rate']:g} and from {settings['initialization'].capitalize()} weights, comes to "
+        f"{_percent(baseline['best_validation_accuracy'])} validation accuracy within {settings['steps']} steps "
+        f"({_seeds(seeds)}); each seed's best is what the other arms have to reach."
+    ]
+    if not _baseline_learns(record):
+        sentences.append("In a seed that is no better than near chance, so it is no target, and nothing is resolved.")
+        return " ".join([*sentences, f"Verdict: {record['verdict']}."])
+    sentences += [
+        _speed_sentence(record, arm)
+        for arm in record["arms"]
+        if arm["name"] != BASELINE.name and arm["recipe"]["activation"] == "relu"
+    ]
+    plain, normalized = _arm(record, "Inception-Sigmoid"), _arm(record, "BN-x5-Sigmoid")
+    sentences.append(
+        f"With sigmoids the network comes to {_percent(normalized['best_validation_accuracy'])} with batch norm and to "
+        f"{_percent(plain['best_validation_accuracy'])} without, where chance is {_percent(_chance(record))}."
+    )
+    sentences += [_divergences(arm) for arm in record["arms"] if any(s["diverged_at"] for s in arm["seeds"])]
+    sentences += _reservations(record)
+    sentences.append(f"Verdict: {record['verdict']}.")
+    return " ".join(sentences)
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"mean of {count} seeds"
+
+
+def _speed_sentence(record: Record, arm: Record) -> str:
+    reached = sum(seed["outcome"] == "reached" for seed in arm["seeds"])
+    of = f"{reached} of {len(arm['seeds'])} seeds"
+    best = _percent(arm["best_validation_accuracy"])
+    if arm["ratio"] is None:
+        return (
+            f"{arm['name']} at {arm['learning_rate']:g} did not get there within {record['settings']['steps']} steps "
+            f"({of} did); its best is {best}."
+        )
+    text = (
+        f"{arm['name']} at {arm['learning_rate']:g} takes {arm['steps_to_target']:.0f} steps, ratio {arm['ratio']:.2g}"
+    )
+    if arm["ratio_interval"] is not None:
+        low, high = arm["ratio_interval"]
+        text += f" (95 % interval {low:.2g} to {high:.2g}"
+        text += ", which does not exclude 1" if low <= 1 <= high else ""
+        text += f"; {of} got there" if reached < len(arm["seeds"]) else ""
+        text += ")"
+    paper = _paper_ratio(arm["name"])
+    text += f"; the paper's is {paper:.1f}" if paper is not None else ""
+    return f"{text}; its best is {best}."
+
+
+def _divergences(arm: Record) -> str:
+    steps = sorted(seed["diverged_at"] for seed in arm["seeds"] if seed["diverged_at"])
+    first = f"at step {steps[0]}" if len(steps) == 1 else f"between steps {steps[0]} and {steps[-1]}"
+    return f"{arm['name']} diverged in {len(steps)} of {len(arm['seeds'])} seeds, {first}."
+
+
+def _reservations(record: Record) -> list[str]:
+    settings, seeds = record["settings"], len(record["arms"][0]["seeds"])
+    sentences = []
+    if settings["optimum"] == "at the edge":
+        sentences.append("The baseline's best rate lies at the edge of its grid, so a better one may lie beyond.")
+    if seeds == 1:
+        sentences.append("One seed gives no interval.")
+    elif seeds < 5:
+        sentences.append(
+            f"An interval from {seeds} seeds is at most their range, which covers the median with a probability of "
+            f"{100 * (1 - 2 ** (1 - seeds)):.0f} % only."
+        )
+    return sentences
+
+
+_COLUMNS = (
+    "arm",
+    "rate",
+    "steps to target",
+    "interval",
+    "ratio",
+    "ratio interval",
+    "best validation %",
+    "test %",
+    "paper: rate",
+    "paper: steps",
+    "paper: ratio",
+    "paper: best %",
+)
+
+
+def table(record: Record) -> Report:
+    """Return the ladder's table: an arm a row, what was measured here beside what the paper reports of ImageNet."""
+    data, settings = record["data"], record["settings"]
+    return Report(
+        f"Steps to the baseline's best validation accuracy ({100 * record['target_accuracy']:.1f} % on {data['name']})",
+        _COLUMNS,
+        [_row(arm) for arm in record["arms"]],
+        [
+            f"{data['note']}; {data['train']} train, {data['validation']} validation, {data['test']} test images; "
+            f"{settings['steps']} steps, {len(record['arms'][0]['seeds'])} seeds, width {settings['width']}, "
+            f"{settings['initialization'].capitalize()} weights.",
+            "Steps and ratios are medians of paired seeds, accuracies means. The paper's are of ImageNet, one run each.",
+            record["reading"],
+        ],
+    )
+
+
+def _row(arm: Record) -> dict[str, Cell]:
+    paper = arm["paper"]
+    return {
+        "arm": arm["name"],
+        "rate": arm["learning_rate"],
+        "steps to target": arm["outcome"] if arm["steps_to_target"] is None else f"{arm['steps_to_target']:.0f}",
+        "interval": _interval(arm["steps_to_target_interval"], "{:.0f}"),
+        "ratio": arm["ratio"],
+        "ratio interval": _interval(arm["ratio_interval"], "{:.2f}"),
+        "best validation %": _rounded(arm["best_validation_accuracy"]),
+        "test %": _rounded(arm["test_accuracy"]),
+        "paper: rate": paper["learning_rate"],
+        "paper: steps": None if paper["steps_to_target"] is None else f"{paper['steps_to_target'] / 1e6:.1f} M",
+        "paper: ratio": None if (ratio := _paper_ratio(arm["name"])) is None else round(ratio, 1),
+        "paper: best %": _rounded(paper["best_accuracy"]),
+    }
+
+
+def _interval(ends: Sequence[float] | None, form: str) -> str | None:
+    return None if ends is None else " – ".join(form.format(end) for end in ends)
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
