@@ -1,4 +1,4 @@
-"""The papers' formulas as loops over Python floats. Imports nothing of steadynorm: what it checks must not check itself.
+"""The papers' formulas as loops over Python floats. Imports nothing of steadynorm: no formula checks itself.
 
 Tensors are read and built in float64, feature by feature; sums are exact (math.fsum).
 """
@@ -35,7 +35,7 @@ def moments(x: Tensor, mask: Tensor | None = None) -> tuple[int, Tensor, Tensor]
 
 
 def affine(v: Tensor | None, c: int, default: float) -> float:
-    return default if v is None else float(v[c])
+    return default if v is None else float(v.detach()[c])
 
 
 def batch_norm(x: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float, mask: Tensor | None = None) -> Tensor:

@@ -106,10 +106,11 @@ class Report:
 
     def __rich__(self) -> Table:
         from rich.table import Table  # only rich calls this, so it is there
+        from rich.text import Text  # cells are shown as they are: names may hold what rich takes for markup
 
-        table = Table(title=self.title, caption="\n".join(self.notes) or None)
+        table = Table(title=Text(self.title), caption=Text("\n".join(self.notes)) if self.notes else None)
         for name in self.columns:
             table.add_column(name, justify="right" if self._is_numeric(name) else "left")
         for cells in self._cells():
-            table.add_row(*cells)
+            table.add_row(*map(Text, cells))
         return table

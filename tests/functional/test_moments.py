@@ -1,13 +1,13 @@
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import inputs, masked_inputs
 from torch.testing import assert_close
 
+import oracles
 from steadynorm.errors import DtypeError, ShapeError
 from steadynorm.functional import Moments, batch_moments, merge_moments
+from strategies import inputs, masked_inputs
 
 
 @given(inputs())
@@ -49,7 +49,9 @@ def test_weights_below_one_are_a_mean_too():
 
 def test_weights_and_mask_together():
     x = torch.tensor([[1.0], [3.0], [torch.nan]])
-    found = batch_moments(x, weights=torch.tensor([[1.0], [2.0], [torch.nan]]), mask=torch.tensor([[1], [1], [0]]).bool())
+    found = batch_moments(
+        x, weights=torch.tensor([[1.0], [2.0], [torch.nan]]), mask=torch.tensor([[1], [1], [0]]).bool()
+    )
     assert_close(found.mean, torch.tensor([7 / 3]))
     assert int(found.count) == 3
 

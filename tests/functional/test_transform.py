@@ -1,12 +1,11 @@
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import inputs, masked_inputs
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+import oracles
 from steadynorm.errors import ArgumentError, DtypeError, ShapeError
 from steadynorm.functional import (
     batch_moments,
@@ -15,6 +14,7 @@ from steadynorm.functional import (
     identity_affine,
     normalize,
 )
+from strategies import inputs, masked_inputs
 
 EPS = st.sampled_from([1e-5, 1e-3, 1.0])
 
@@ -55,7 +55,9 @@ def test_backward_oracle(x, eps, has_gamma):
     gamma = affine(x)[0] if has_gamma else None
     dy = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(3))
     found = batch_norm_backward(dy, x, gamma, batch_moments(x), eps=eps)
-    for name, a, b in zip(("dx", "dgamma", "dbeta"), found, oracles.batch_norm_backward(dy, x, gamma, eps), strict=True):
+    for name, a, b in zip(
+        ("dx", "dgamma", "dbeta"), found, oracles.batch_norm_backward(dy, x, gamma, eps), strict=True
+    ):
         assert_close(a, b, rtol=1e-6, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
 
 

@@ -86,7 +86,7 @@ def fold_weights_before(
         rows = v.reshape(groups, 1, -1).expand(-1, weight.shape[0] // groups, -1)
         return _over_kernel(rows.reshape(weight.shape[:2]), weight)
 
-    reach = (weight * per_weight(shift)).sum(tuple(range(2, weight.dim())))
+    reach = (weight * per_weight(shift)).reshape(*weight.shape[:2], -1).sum(2)
     reach = reach.reshape(groups, -1, weight.shape[1]).sum(1).flatten() if transposed else reach.sum(1)
     return weight * per_weight(inputs), reach if bias is None else bias + reach
 

@@ -1,0 +1,136 @@
+"""The house: who imports whom, which names are public, what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import steadynorm as sn
+
+SOURCE = Path(sn.__file__).parent
+ROOMS = {
+    "errors": set(),
+    "reports": set(),
+    "functional": {"errors"},
+    "kernels": {"functional", "errors"},
+    "nn": {"functional", "kernels", "errors"},
+    "surgery": {"nn", "kernels", "functional", "reports", "errors"},
+    "doctor": {"surgery", "nn", "functional", "reports", "errors"},
+    "bench": {"nn", "kernels", "functional", "errors"},
+    "lab": {"surgery", "doctor", "nn", "kernels", "functional", "reports", "errors"},
+    "pages": {"reports", "errors"},
+    "cli": {"lab", "pages", "bench", "doctor", "surgery", "nn", "kernels", "reports", "errors"},
+}
+EXPLAINER = {"functional", "nn", "reports", "errors"}  # pages/explainer computes its numbers
+FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
+
+# What `steadynorm.X` offers. Adding or removing a name is a decision: change it here too.
+PUBLIC = {
+    "steadynorm": ["__version__", "errors", "functional", "nn", "reports"],
+    "steadynorm.functional": [
+        "Estimator",
+        "Moments",
+        "MovingAverage",
+        "PaperEstimator",
+        "PooledEstimator",
+        "RunningStatistics",
+        "batch_moments",
+        "batch_norm",
+        "batch_norm_backward",
+        "fold_affine",
+        "fold_weights_after",
+        "fold_weights_before",
+        "identity_affine",
+        "merge_moments",
+        "normalize",
+        "population_statistics",
+        "update_running_statistics",
+    ],
+    "steadynorm.nn": [
+        "ACTIVATIONS",
+        "BatchNorm1d",
+        "BatchNorm2d",
+        "BatchNorm3d",
+        "LazyBatchNorm1d",
+        "LazyBatchNorm2d",
+        "LazyBatchNorm3d",
+    ],
+}
+
+
+def imports(path: Path) -> set[str]:
+    """The rooms of the house that a file imports, wherever in the file it does so."""
+    package = ["steadynorm", *path.parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse((SOURCE / path).read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, node.module] if node.module else base)
+            names = [f"{stem}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("steadynorm.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_go_one_way(path):
+    if path == Path("__init__.py"):  # names every room, and imports none until it is asked for
+        return
+    room = path.parts[0].removesuffix(".py")
+    allowed = EXPLAINER if path.parts[:2] == ("pages", "explainer") else ROOMS[room]
+    assert imports(path) <= allowed | {room}
+
+
+def test_the_import_walk_sees_what_it_should():
+    assert imports(Path("nn/batchnorm.py")) >= {"functional", "errors"}
+    assert imports(Path("functional/moments.py")) == {"functional"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_say_what_they_are(path):
+    assert ast.get_docstring(ast.parse((SOURCE / path).read_text())), f"{path} needs a docstring"
+
+
+@pytest.mark.parametrize(("module", "names"), PUBLIC.items())
+def test_public_names(module, names):
+    __import__(module)
+    assert sorted(sys.modules[module].__all__) == sorted(names)
+    for name in names:
+        assert getattr(sys.modules[module], name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'batchnorm'"):
+        sn.batchnorm  # noqa: B018
+    assert set(sn.__all__) <= set(dir(sn))
+
+
+def fresh(code: str) -> str:
+    """What this code prints in a new interpreter."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_importing_and_using_touches_neither_lab_nor_pages_nor_cli():
+    code = """
+import sys, steadynorm as sn
+assert "torch" not in sys.modules
+sn.nn.BatchNorm2d(3), sn.functional.batch_norm
+heavy = {"lab", "pages", "cli", "doctor", "bench"}
+print(sorted(m for m in sys.modules if m.startswith("steadynorm.") and m.split(".")[1] in heavy))
+print(sorted(m for m in ("rich", "tyro", "scipy", "sklearn", "jinja2", "altair", "yaml") if m in sys.modules))
+"""
+    assert fresh(code).split("\n") == ["[]", "[]"]
+
+
+def test_every_error_is_also_a_built_in():
+    for name in sn.errors.__all__:
+        error = getattr(sn.errors, name)
+        assert issubclass(error, sn.errors.SteadyNormError)
+        assert name in sn.errors.__doc__, "the tree in the docstring must show it"
+        if error is not sn.errors.SteadyNormError:
+            assert issubclass(error, ValueError | RuntimeError | TypeError | ImportError)
