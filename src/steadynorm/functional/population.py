@@ -173,6 +173,7 @@ def population_statistics(moments_of_batches: Iterable[Moments], estimator: Esti
 
     Raises: ArgumentError if there is no batch.
 
+    >>> from steadynorm.functional import batch_moments
     >>> batches = [batch_moments(torch.tensor([[0.0], [2.0]])), batch_moments(torch.tensor([[10.0], [12.0]]))]
     >>> population_statistics(batches, PooledEstimator(unbiased=False))
     (tensor([6.]), tensor([26.]))

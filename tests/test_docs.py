@@ -1,0 +1,37 @@
+"""Every code block of the documents runs, and so does every example of a docstring."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import steadynorm
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = [page for page in PAGES if "```python" in page.read_text()]
+SOURCE = Path(steadynorm.__file__).parent
+WITH_EXAMPLES = [p for p in sorted(SOURCE.rglob("*.py")) if ">>>" in p.read_text()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_code_blocks(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_docstring_examples(path):
+    name = ".".join(["steadynorm", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+    found = doctest.testmod(importlib.import_module(name), extraglobs={"torch": torch})
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## [{steadynorm.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
