@@ -166,7 +166,7 @@ def run(
         "rates": list(protocol.rates),
     }
     created = _open(directory, options, settings, resume=resume)
-    measured_on = environment(processes=processes)
+    measured_on = environment(processes=processes, threads_a_process=1)
     write_json(directory / "env.json", measured_on)
 
     with Monitor(directory / "metrics.jsonl", progress) as monitor, Pool(directory, processes, monitor) as pool:
@@ -186,7 +186,7 @@ def run(
         "environment": measured_on,
         "data": data.describe(),
         "grid": grid,
-        **summarize(jobs, results),
+        **summarize(jobs, results, data.classes),
     }
     record["verdict"] = verdict(record)
     record["reading"] = reading(record)

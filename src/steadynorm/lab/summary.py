@@ -1,12 +1,15 @@
 """From finished runs to the record's account of each arm."""
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from .recipes import ARMS, BASELINE
-from .statistics import compare, steps_to_target
+from .statistics import compare, complete, steps_to_target
 from .training import Job
 
 __all__ = ["summarize"]
@@ -14,50 +17,52 @@ __all__ = ["summarize"]
 Result = Mapping[str, Any]
 
 
-def summarize(jobs: Sequence[Job], results: Sequence[Result]) -> dict[str, Any]:
-    """Return ``target_accuracy`` and ``arms`` of the record.
-
-    ``target_accuracy`` is the mean over the seeds of their targets, 0 if no baseline lived to its first evaluation.
-    """
-    runs: dict[str, dict[int, tuple[Job, Result]]] = {}
+def summarize(jobs: Sequence[Job], results: Sequence[Result], classes: int) -> dict[str, Any]:
+    """Return ``target_accuracy`` and ``arms`` of the record, from the runs of all arms over the same seeds in one
+    order."""
+    runs: dict[str, list[tuple[Job, Result]]] = {}
     for job, result in zip(jobs, results, strict=True):
-        runs.setdefault(job.recipe.name, {})[job.seed] = job, result
-    targets = {seed: result["best_validation_accuracy"] for seed, (_, result) in runs[BASELINE.name].items()}
-    seeds = {
-        name: [_seed(result, targets[seed]) for seed, (_, result) in of_arm.items()] for name, of_arm in runs.items()
+        runs.setdefault(job.recipe.name, []).append((job, result))
+    steps = list(range(jobs[0].evaluate_every, jobs[0].steps + 1, jobs[0].evaluate_every))
+    curves = {
+        name: np.array([complete(result["curve"], steps, 1 / classes) for _, result in of_arm])
+        for name, of_arm in runs.items()
     }
-    baseline = [seed["steps_to_target"] for seed in seeds[BASELINE.name]]
-    return {
-        "target_accuracy": _mean(targets.values()) or 0.0,
-        "arms": [_arm(next(iter(of_arm.values()))[0], seeds[name], baseline) for name, of_arm in runs.items()],
-    }
+    target = float(curves[BASELINE.name].mean(0).max())
+    arms = []
+    for name, of_arm in runs.items():
+        compared = compare(curves[BASELINE.name], curves[name], steps, target)
+        seeds = [
+            _seed(result, steps, accuracies, target)
+            for (_, result), accuracies in zip(of_arm, curves[name], strict=True)
+        ]
+        arms.append(_arm(of_arm[0][0], compared, float(curves[name].mean(0).max()), seeds))
+    return {"target_accuracy": target, "arms": arms}
 
 
-def _seed(result: Result, target: float | None) -> dict[str, Any]:
-    steps = None if target is None else steps_to_target(result["curve"], target)
+def _seed(result: Result, steps: Sequence[int], accuracies: Any, target: float) -> dict[str, Any]:
+    spent = float(steps_to_target(accuracies, steps, target))
     diverged = result["diverged_at"]
-    outcome = "reached" if steps is not None else "not reached" if diverged is None else f"diverged at step {diverged}"
+    missed = "not reached" if diverged is None else f"diverged at step {diverged}"
     return {
         "seed": result["seed"],
-        "target_accuracy": target,
-        "steps_to_target": steps,
+        "steps_to_target": int(spent) if math.isfinite(spent) else None,
         "best_validation_accuracy": result["best_validation_accuracy"],
         "test_accuracy": result["test_accuracy"],
-        "outcome": outcome,
+        "outcome": "reached" if math.isfinite(spent) else missed,
         "diverged_at": diverged,
         "seconds": result["seconds"],
         "curve": result["curve"],
     }
 
 
-def _arm(job: Job, seeds: list[dict[str, Any]], baseline: Sequence[int | None]) -> dict[str, Any]:
+def _arm(job: Job, compared: Mapping[str, Any], best: float, seeds: list[dict[str, Any]]) -> dict[str, Any]:
     recipe = asdict(ARMS[job.recipe.name])
-    compared = compare(baseline, [seed["steps_to_target"] for seed in seeds])
     return {
         "name": recipe.pop("name"),
         "learning_rate": job.learning_rate,
         **compared,
-        "best_validation_accuracy": _mean(seed["best_validation_accuracy"] for seed in seeds),
+        "best_validation_accuracy": best,
         "test_accuracy": _mean(seed["test_accuracy"] for seed in seeds),
         "outcome": _outcome(seeds, reached=compared["steps_to_target"] is not None),
         "paper": recipe.pop("paper"),
@@ -67,13 +72,14 @@ def _arm(job: Job, seeds: list[dict[str, Any]], baseline: Sequence[int | None]) 
 
 
 def _outcome(seeds: Sequence[Mapping[str, Any]], *, reached: bool) -> str:
-    """Return the outcome of most seeds; a divergence is dated by the median of those that diverged without reaching."""
+    """Return what became of the arm; it diverged when most seeds did, at the median of their steps."""
+    diverged = [seed["diverged_at"] for seed in seeds if seed["diverged_at"] is not None]
     if reached:
         return "reached"
-    diverged = [s["diverged_at"] for s in seeds if s["outcome"].startswith("diverged")]
     return f"diverged at step {statistics.median_low(diverged)}" if 2 * len(diverged) > len(seeds) else "not reached"
 
 
-def _mean(values: Any) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what was measured: a run that diverged before its first evaluation has no accuracy."""
     present = [value for value in values if value is not None]
     return statistics.fmean(present) if present else None

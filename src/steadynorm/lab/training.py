@@ -109,9 +109,9 @@ class Training:
         self.job = job
         self.data: Data = load(job.data, job.seed, train=job.train, validation=job.validation, test=job.test)
         channels, _, size = self.data.shape
-        pixels = self.data.train.images.float()
+        pixels = self.data.train.images[:10_000].float()  # in random order, and enough of them
         self.mean = pixels.mean((0, 2, 3), keepdim=True)
-        self.deviation = pixels.std((0, 2, 3), keepdim=True)
+        self.deviation = pixels.std((0, 2, 3), keepdim=True).clamp_min(1)  # of 0…255; a constant channel becomes 0
 
         recipe = job.recipe
         options = NetworkOptions(
