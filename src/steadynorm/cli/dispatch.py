@@ -1,0 +1,108 @@
+"""The way from the words typed to one command, and from whatever it raises to an exit code and one message.
+
+The names of the commands are parsed here, with the standard library, so that ``--help`` and ``--version`` answer at
+once and with torch alone installed. The flags of a command are parsed by tyro, from the dataclass in its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import steadynorm
+
+from ..errors import DataError, SteadyNormError
+from .exits import DONE, INTERRUPTED, MISSING, WRONG_USE
+
+if TYPE_CHECKING:
+    from .command import Command
+
+__all__ = ["COMMANDS", "EXTRA", "main"]
+
+# A file of this folder each, which holds a dataclass of the same name, capitalized.
+COMMANDS = {
+    "reproduce": "train the ladder of the batch-norm paper, scaled down to this machine, and report",
+    "report": "build the report of a run again, from its record",
+    "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
+}
+EXTRA = "pip install 'steadynorm[lab]'"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, by default the process's own, and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    typed = _parser().parse_args(words[:1])
+    try:
+        code = _load(typed.command, words[1:]).run()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has left, as in `steadynorm env | head -1`; Python must not flush at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (ModuleNotFoundError, OSError, SteadyNormError) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        return _explain(error, typed.command)
+
+
+def _explain(error: Exception, command: str) -> int:
+    """Say in one line what was wrong and what to do, and return the exit code; a flaw of ours is raised again."""
+    if isinstance(error, ModuleNotFoundError) and not isinstance(error, SteadyNormError):
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "steadynorm"):
+            raise error
+        return _fail(f"steadynorm {command} needs the package {package}; install it with: {EXTRA}", MISSING)
+    return _fail(str(error), MISSING if isinstance(error, DataError | OSError) else WRONG_USE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="steadynorm",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="steadynorm COMMAND [flags]",
+        description="Batch normalization for PyTorch: the evidence, on this machine.",
+        epilog="\n".join(
+            [
+                "commands:",
+                *(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()),
+                "",
+                "examples:",
+                "  steadynorm reproduce             the main job: a table and report.html, in some minutes",
+                "  steadynorm reproduce --dry-run   what it would do, and how long it would take",
+                "  steadynorm reproduce --help      the flags of a command",
+                "",
+                f"The commands need more than the layers do: {EXTRA}",
+            ]
+        ),
+    )
+    parser.add_argument("--version", action="version", version=f"steadynorm {steadynorm.__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
+    return parser
+
+
+def _load(name: str, flags: Sequence[str]) -> Command:
+    """Parse the flags of one command; on wrong use or ``--help`` tyro says what is to say and exits."""
+    import tyro
+
+    kind: type[Command] = getattr(import_module(f".{name}", __package__), name.capitalize())
+    return tyro.cli(
+        kind,
+        prog=f"steadynorm {name}",
+        description=inspect.getdoc(kind),
+        args=flags,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalRequiredArgs),
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"steadynorm: {message}", file=sys.stderr)
+    return code
