@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check bench mutants wheel-test clean
+.PHONY: reproduce test check tables bench mutants wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 .venv/installed: pyproject.toml constraints.txt
@@ -12,7 +12,7 @@ BIN    := .venv/bin
 	touch $@
 
 reproduce: .venv/installed
-	$(BIN)/steadynorm reproduce --preset $(PRESET)
+	$(BIN)/steadynorm reproduce --preset $(PRESET) --output report.html
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -22,6 +22,10 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+# README's tables, from the records in results/.
+tables: .venv/installed
+	$(BIN)/python tools/readme_tables.py
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
