@@ -13,7 +13,7 @@ import madeup
 from steadynorm.lab.ladder import table
 from steadynorm.lab.records import validate
 from steadynorm.pages.results import render
-from steadynorm.pages.results.figures import COLOURS, _mean_curve
+from steadynorm.pages.results.figures import COLOURS, _mean_curve, steps_to_target
 
 CHROMIUM = shutil.which("chromium")
 LIVE = "document.querySelectorAll('figure.is-live').length == 2"
@@ -171,3 +171,10 @@ def test_a_mean_stops_where_a_seed_stops() -> None:
 
     arm = {"seeds": [{"curve": [[0, 0.1], [25, 0.3]]}, {"curve": [[0, 0.2]]}]}
     assert _mean_curve(arm) == {0: pytest.approx(0.15)}
+
+
+def test_many_steps_are_written_in_full() -> None:
+    record = madeup.record()
+    record["arms"][0].update(steps_to_target=123456.0, steps_to_target_interval=[98765.0, 1234567.0])
+    row = next(iter(steps_to_target(record).numbers))
+    assert (row["steps"], row["interval"]) == ("123456", "98765 to 1234567")

@@ -164,7 +164,7 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
     rows = [
         {
             "arm": arm["name"],
-            "steps": arm["steps_to_target"],
+            "steps": _count(arm["steps_to_target"]),
             "interval": _interval(arm["steps_to_target_interval"]),
             "outcome": arm["outcome"],
         }
@@ -227,8 +227,12 @@ def _accuracies(arm: Mapping[str, Any], step: int) -> str | None:
 def _steps(arm: Mapping[str, Any]) -> dict[str, Any]:
     steps = arm["steps_to_target"]
     low, high = arm["steps_to_target_interval"] or (steps, steps)
-    return {"arm": arm["name"], "steps": steps, "low": low, "high": high, "label": f"{steps:.4g}"}
+    return {"arm": arm["name"], "steps": steps, "low": low, "high": high, "label": _count(steps)}
+
+
+def _count(steps: float | None) -> str | None:
+    return None if steps is None else f"{steps:.0f}"
 
 
 def _interval(interval: Sequence[float] | None) -> str | None:
-    return None if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+    return None if interval is None else f"{_count(interval[0])} to {_count(interval[1])}"
