@@ -169,8 +169,9 @@ def test_broken_pipe_ends_quietly() -> None:
     os.close(reading)
     try:
         code = "from steadynorm.cli import main; raise SystemExit(main(['env']))"
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         done = subprocess.run(
-            [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-c", code], env=buffered, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
         )
     finally:
         os.close(writing)

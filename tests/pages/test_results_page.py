@@ -63,6 +63,8 @@ def test_page_is_accessible_quiet_and_fits(browser: Browser, page_file: Path, wi
         result = Axe().run(page)
         assert result.violations_count == 0, result.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        ends = [label.bounding_box() for label in page.locator(".live text").all()]
+        assert max(box["x"] + box["width"] for box in ends) <= width
         assert events == [page_file.as_uri()]
 
 
