@@ -137,10 +137,10 @@ class BatchNormBase(WideStatistics, _BatchNorm):
             if self.momentum is not None and self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
             return
-        assert self.running_mean is not None and self.running_var is not None and self.skipped_updates is not None
-        tracked = self.num_batches_tracked  # torch allows to take this one away
-        tracked = self.skipped_updates.new_zeros(()) if tracked is None else tracked
-        running = functional.RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)
+        tracked = self.num_batches_tracked
+        if tracked is None:  # torch allows to take this one away
+            tracked = torch.zeros((), dtype=torch.int64, device=mean.device)
+        running = functional.RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
         moved = functional.update_running_statistics(running, mean, var, momentum=self.momentum, present=present)
         for buffer, value in zip(running, moved, strict=True):
             buffer.copy_(value)
@@ -244,9 +244,7 @@ class LazyBatchNormBase(_LazyNormBase, BatchNormBase):
         super().__init__(eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.activation = activation
 
-    def initialize_parameters(
-        self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None
-    ) -> None:
+    def initialize_parameters(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
         """Give parameters and buffers the size of x's feature axis."""
         self._check_input_dim(x)  # before anything is changed
         super().initialize_parameters(x)
