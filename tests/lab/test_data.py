@@ -106,6 +106,7 @@ def test_limits_keep_the_proportions(folder):
     data = load(str(folder), 0, train=9, validation=3, test=6)
     for part, each in (("train", 3), ("validation", 1), ("test", 2)):
         assert torch.bincount(getattr(data, part).labels).tolist() == [each] * 3
+    assert torch.equal(data.test.images, load(str(folder), 1, test=6).test.images)
 
 
 def test_grey_images_have_one_channel(tmp_path):

@@ -104,4 +104,4 @@ def test_errors():
 def test_a_run_that_fails_ends_the_ladder_with_its_error(tmp_path, monkeypatch):
     monkeypatch.setattr("steadynorm.lab.protocol.WIDTH", ladder.WIDTH / 7)
     with pytest.raises(ArgumentError, match="whole number of maps"):
-        ladder.run(SMOKE, tmp_path, resume=False, progress=lambda progress: None)
+        ladder.run(LadderOptions("smoke", threads=1), tmp_path, resume=False, progress=lambda progress: None)

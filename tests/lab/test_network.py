@@ -117,6 +117,13 @@ def test_initialization(initialization, variance):
     assert not network.head.bias.any()
 
 
+def test_average_pools_do_not_count_the_padding():
+    pools = [m for m in Network(EIGHTH).modules() if isinstance(m, nn.AvgPool2d)]
+    assert len(pools) == 7  # 5b's is a max pool, 3c and 4e have theirs of stride 2
+    for pool in pools:
+        assert torch.equal(pool(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 4, 4))
+
+
 def test_dropout_in_front_of_the_linear_layer():
     network = Network(replace(EIGHTH, dropout=0.4))
     x = torch.randn(4, 1, 8, 8)

@@ -25,7 +25,7 @@ KINDS = {
     "BN-x30 diverged": ({"BN_x30": [(0.5, 20, 7)] * 3}, "confirmed"),
     "refuting": ({"BN_Baseline": NEVER, "BN_x5": NEVER, "Inception_Sigmoid": TRAINS}, "refuted"),
     "refuting, slower": (
-        {"Inception": QUICK_BASELINE, "BN_Baseline": SLOWER, "BN_x5": SLOWER, "BN_x5_Sigmoid": CHANCE},
+        {"Inception": QUICK_BASELINE, "BN_Baseline": SLOWER, "BN_x5": SLOWER, "Inception_Sigmoid": UNCLEAR},
         "refuted",
     ),
     "one refuted, the others open": (

@@ -65,6 +65,7 @@ def test_distortion():
         assert change.abs().max() <= 0.3 + 1e-5
         assert change.max() > 0.2
         assert change.min() < -0.2
+    assert torch.corrcoef(torch.stack([contrast, brightness]))[0, 1].abs() < 0.5  # drawn apart
     centred_x, centred_y = (t - t.mean((1, 2, 3), keepdim=True) for t in (x, y))
     torch.testing.assert_close(centred_y, centred_x * (1 + contrast[:, None, None, None]))
 

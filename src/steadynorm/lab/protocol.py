@@ -59,7 +59,7 @@ PROTOCOLS = {
     "folder": {
         "smoke": Protocol(seeds=2, steps=10, evaluate_every=5, rates=(0.03,), train=1000, validation=100, test=100),
         "quick": Protocol(
-            seeds=3, steps=1200, evaluate_every=50, rates=(0.003, 0.01, 0.03), train=10_000, validation=1000
+            seeds=3, steps=1500, evaluate_every=50, rates=(0.003, 0.01, 0.03), train=10_000, validation=1000
         ),
         "full": Protocol(
             seeds=5,

@@ -130,11 +130,11 @@ def _speed_sentence(record: Record, arm: Record) -> str:
             f"({of} did by themselves); its best is {best}."
         )
     text = (
-        f"{arm['name']} at {arm['learning_rate']:g} takes {arm['steps_to_target']:.0f} steps, ratio {arm['ratio']:.2g}"
+        f"{arm['name']} at {arm['learning_rate']:g} takes {arm['steps_to_target']:.0f} steps, ratio {arm['ratio']:.3g}"
     )
     if arm["ratio_interval"] is not None:
         low, high = arm["ratio_interval"]
-        text += f" (95 % interval {low:.2g} to {high:.2g}"
+        text += f" (95 % interval {low:.3g} to {high:.3g}"
         text += ", which does not exclude 1" if low <= 1 <= high else ""
         text += f"; {of} got there by themselves" if reached < len(arm["seeds"]) else ""
         text += ")"
