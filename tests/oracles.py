@@ -63,9 +63,14 @@ def normalize(
 
 
 def batch_norm_backward(
-    dy: Tensor, x: Tensor, gamma: Tensor | None, eps: float, mask: Tensor | None = None
+    dy: Tensor,
+    x: Tensor,
+    gamma: Tensor | None,
+    eps: float,
+    mask: Tensor | None = None,
+    statistics: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The six formulas of Sec 3, one feature at a time."""
+    """The six formulas of Sec 3, one feature at a time, with the batch's mean and variance or with given ones."""
     dx = torch.zeros(x.shape, dtype=torch.float64)
     dgamma, dbeta = torch.zeros(x.shape[1]).double(), torch.zeros(x.shape[1]).double()
     shown = torch.ones(x.shape[0], 1, *x.shape[2:], dtype=torch.bool) if mask is None else mask
@@ -75,7 +80,7 @@ def batch_norm_backward(
         m = len(xs)
         if m == 0:
             continue
-        mean, var = mean_and_variance(xs)
+        mean, var = mean_and_variance(xs) if statistics is None else [float(v[c]) for v in statistics]
         root = sqrt(var + eps)
         x_hat = [(v - mean) / root for v in xs]
         dx_hat = [d * affine(gamma, c, 1.0) for d in dys]

@@ -4,7 +4,7 @@
 
 A mutant is one change in the syntax tree: an operator, a sign, a constant, a comparison, a condition, the biased
 variance for the unbiased, the place of ε. Each runs against tests/functional in a process of its own. A mutant that no
-test notices survives, and the command fails, unless ``EQUIVALENT`` proves that it changes nothing.
+test notices survives, and the command fails, unless ``equivalent_mutants.toml`` proves that it changes nothing.
 """
 
 import ast
@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,16 +27,7 @@ SOURCE = ROOT / "src" / "steadynorm"
 TESTS = ROOT / "tests" / "functional"
 SECONDS = 180  # a mutant that loops is killed then, by which its test has failed
 
-# "file: line as it was -> as it is in the mutant": why no test can tell them apart.
-EQUIVALENT: dict[str, str] = {
-    "folding.py: reach = reach.reshape(groups, -1, weight.shape[1]).sum(1).flatten() if transposed else reach.sum(1) -> "
-    "reach = reach.reshape(groups, -1, weight.shape[1]).sum(1).flatten() if transposed else reach.sum(-1)": "reach has "
-    "two axes there: the second is the last.",
-    "moments.py: if mask is None and weights is None: -> if False:": "Every position then weighs 1, which gives the "
-    "same moments with more work.",
-    "moments.py: x = torch.where(w > 0, x, 0) -> x = torch.where(w > 0, x, 1)": "What stands where the weight is 0 "
-    "is multiplied by 0.",
-}
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 
 SWAPS: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub,),
@@ -189,7 +181,8 @@ def mutants(file: Path) -> Iterator[Mutant]:
                     setattr(parent, name, node)
                 else:
                     value[index] = node
-                yield Mutant(file, statement.lineno, was, now, source)  # type: ignore[attr-defined]
+                if now != was:
+                    yield Mutant(file, statement.lineno, was, now, source)
 
 
 def run_tests(mutant: Mutant | None) -> int:
@@ -240,6 +233,8 @@ def main(arguments: list[str]) -> int:
     if run_tests(None) != 0:
         print("the tests fail on the package as it is: mend that first")
         return 1
+    listed = tomllib.loads(EQUIVALENT.read_text())["mutant"]
+    reasons = {f"{m['file']}: {m['was']} -> {m['now']}": m["because"] for m in listed}
     survivors, excused = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, (mutant, code) in enumerate(zip(every, pool.map(run_tests, every), strict=True), start=1):
@@ -247,13 +242,13 @@ def main(arguments: list[str]) -> int:
                 print(f"{number} of {len(every)} mutants", file=sys.stderr)
             if code:
                 continue
-            if mutant.key in EQUIVALENT:
+            if mutant.key in reasons:
                 excused.append(mutant)
-                print(f"equivalent  {mutant.key}\n            {EQUIVALENT[mutant.key]}", flush=True)
+                print(f"equivalent  {mutant.key}\n            {reasons[mutant.key]}", flush=True)
             else:
                 survivors.append(mutant)
                 print(f"SURVIVED    line {mutant.line} of {mutant.key}", flush=True)
-    stale = EQUIVALENT.keys() - {m.key for m in excused} if not arguments else set()
+    stale = reasons.keys() - {m.key for m in excused} if not arguments else set()
     for key in sorted(stale):
         print(f"STALE       {key}: no such mutant survives, take it off the list")
     killed = len(every) - len(survivors) - len(excused)

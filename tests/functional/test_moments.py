@@ -47,6 +47,16 @@ def test_weights_below_one_are_a_mean_too():
     assert_close(found.var, torch.tensor([0.75]))
 
 
+def test_weights_below_one_merge():
+    x, weights = torch.randn(6, 2).double(), torch.rand(6, 1).double() / 8
+    merged = merge_moments(*(batch_moments(x[i], weights=weights[i]) for i in (slice(2), slice(2, 6))))
+    assert float(merged.count) < 1
+    for a, b in zip(merged, batch_moments(x, weights=weights), strict=True):
+        assert_close(a, b)
+    one = batch_moments(torch.tensor([[1.0], [2.0]]), weights=torch.tensor([[0.5], [0.5]]))
+    assert torch.isnan(one.unbiased_var).all()  # n − 1 = 0
+
+
 def test_weights_and_mask_together():
     x = torch.tensor([[1.0], [3.0], [torch.nan]])
     found = batch_moments(

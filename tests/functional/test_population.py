@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 from hypothesis import given
@@ -52,8 +54,13 @@ def test_paper_leaves_out_batches_without_a_variance():
     without = population_statistics(cut(x[:8], [4, 4]), PaperEstimator())
     assert_close(with_single, without)
     assert_close(single_first, without)
-    _, var = population_statistics([batch_moments(x[8:])], PaperEstimator())
-    assert torch.isnan(var).all()
+    for statistic in population_statistics([batch_moments(x[8:])], PaperEstimator()):
+        assert torch.isnan(statistic).all()
+    mean, var = population_statistics([batch_moments(x)], PaperEstimator())
+    assert_close((mean, var), (x.mean(0), x.var(0)))
+    tiny = x * 1e-30
+    mean, _ = population_statistics([batch_moments(tiny)], PaperEstimator())
+    assert_close(mean, tiny.mean(0), rtol=1e-9, atol=0)
 
 
 def test_paper_shows_a_bad_batch():
@@ -105,6 +112,14 @@ def test_moving_average_of_biased_variances():
     for c in range(2):
         pairs = [oracles.mean_and_variance(oracles.feature_values(part, c)) for part in x.split(4)]
         assert_close(float(var[c]), oracles.running_average(pairs, 0.5)[1])
+
+
+def test_estimators_are_values():
+    assert PooledEstimator() == PooledEstimator(unbiased=True)
+    assert MovingAverage() == MovingAverage(momentum=0.1, convention="new", unbiased=True)
+    for estimator in (PooledEstimator(), PaperEstimator(), MovingAverage()):
+        with pytest.raises(FrozenInstanceError):
+            estimator.unbiased = False
 
 
 def test_estimators_keep_no_state():

@@ -95,14 +95,15 @@ class PaperEstimator:
             zero = torch.zeros_like(moments.mean)
             state = BatchAverage(torch.zeros_like(moments.count), zero, zero)
         batches = state.batches + one
-        share = (one / torch.where(batches > 0, batches, 1)).to(moments.mean.dtype)
+        share = (one / batches.clamp(min=1)).to(moments.mean.dtype)
         mean = state.mean + (moments.mean - state.mean) * share
         var = torch.where(counts, moments.unbiased_var, state.unbiased_var)  # NaN below two values
         return BatchAverage(batches, mean, state.unbiased_var + (var - state.unbiased_var) * share)
 
     def finish(self, state: BatchAverage) -> tuple[Tensor, Tensor]:
-        """Return the two averages; the variance is NaN if no batch had two values."""
-        return state.mean, torch.where(state.batches > 0, state.unbiased_var, torch.nan)
+        """Return the two averages, NaN if no batch had two values."""
+        some = state.batches > 0
+        return torch.where(some, state.mean, torch.nan), torch.where(some, state.unbiased_var, torch.nan)
 
 
 @dataclass(frozen=True)

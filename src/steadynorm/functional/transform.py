@@ -112,7 +112,7 @@ def batch_norm_backward(
     check_eps(eps)
     if mask is not None:
         check_mask(mask, x)
-        x, dy = torch.where(mask, x, 0), torch.where(mask, dy, 0)
+        dy = torch.where(mask, dy, 0)
     axes = pooled_axes(x)
     m, mean, var = moments.count.to(moments.mean.dtype), moments.mean, moments.var
     dy = _widen_to(dy, mean)
