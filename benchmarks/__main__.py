@@ -23,16 +23,9 @@ def main() -> None:
                 "ours in copies": ours.seconds / copy.seconds,
             }
         )
-    print(
-        Report(
-            "Batch norm and ReLU, float32, with allocation",
-            tuple(rows[0]),
-            rows,
-            (
-                f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of {ours.rounds} interleaved rounds",
-            ),
-        )
-    )
+    here = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    note = f"{here}; medians of {ours.rounds} interleaved rounds"
+    print(Report("Batch norm and ReLU, float32, with allocation", tuple(rows[0]), rows, (note,)))
 
 
 if __name__ == "__main__":
