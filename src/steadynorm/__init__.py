@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .surgery.recalibrate import recalibrate_ as recalibrate_
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "recalibrate_": "surgery.recalibrate",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -63,6 +63,21 @@ def test_paper_leaves_out_batches_without_a_variance():
     assert_close(mean, tiny.mean(0), rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("estimator", [PooledEstimator(), PaperEstimator()])
+def test_streams_merge(estimator):
+    parts = [batch_moments(x) for x in (torch.randn(n, 3).double() + n for n in (4, 1, 6, 5, 0, 7))]
+
+    def state(some):
+        found = None
+        for moments in some:
+            found = estimator.update(found, moments)
+        return found
+
+    whole = estimator.finish(state(parts))
+    for i in range(1, len(parts)):
+        assert_close(estimator.finish(estimator.merge(state(parts[:i]), state(parts[i:]))), whole)
+
+
 def test_paper_shows_a_bad_batch():
     x = torch.randn(8, 2)
     x[0, 0] = torch.nan

@@ -58,6 +58,10 @@ class PooledEstimator:
         """Merge one more batch."""
         return moments if state is None else merge_moments(state, moments)
 
+    def merge(self, a: Moments, b: Moments) -> Moments:
+        """Return the state after the batches of both."""
+        return merge_moments(a, b)
+
     def finish(self, state: Moments) -> tuple[Tensor, Tensor]:
         """Return mean and variance of all values."""
         return state.mean, state.unbiased_var if self.unbiased else state.var
@@ -90,15 +94,16 @@ class PaperEstimator:
     def update(self, state: BatchAverage | None, moments: Moments) -> BatchAverage:
         """Average one more batch in."""
         counts = moments.count > 1
-        one = counts.to(moments.count.dtype)
-        if state is None:
-            zero = torch.zeros_like(moments.mean)
-            state = BatchAverage(torch.zeros_like(moments.count), zero, zero)
-        batches = state.batches + one
-        share = (one / batches.clamp(min=1)).to(moments.mean.dtype)
-        mean = state.mean + (moments.mean - state.mean) * share
-        var = torch.where(counts, moments.unbiased_var, state.unbiased_var)  # NaN below two values
-        return BatchAverage(batches, mean, state.unbiased_var + (var - state.unbiased_var) * share)
+        mean, var = (torch.where(counts, v, 0) for v in (moments.mean, moments.unbiased_var))
+        batch = BatchAverage(counts.to(moments.count.dtype), mean, var)
+        return batch if state is None else self.merge(state, batch)
+
+    def merge(self, a: BatchAverage, b: BatchAverage) -> BatchAverage:
+        """Return the state after the batches of both."""
+        batches = a.batches + b.batches
+        share = (b.batches / batches.clamp(min=1)).to(a.mean.dtype)
+        var = a.unbiased_var + (b.unbiased_var - a.unbiased_var) * share
+        return BatchAverage(batches, a.mean + (b.mean - a.mean) * share, var)
 
     def finish(self, state: BatchAverage) -> tuple[Tensor, Tensor]:
         """Return the two averages, NaN if no batch had two values."""

@@ -1,0 +1,58 @@
+"""One convention for data: how a tool reads batches, and how it calls the model on one."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError
+
+__all__ = ["Forward", "call", "read"]
+
+Forward = Callable[[nn.Module, Any], Any]
+
+
+def read(batches: Iterable[Any], most: int | None = None) -> Iterator[Any]:
+    """Yield up to ``most`` batches."""
+    if isinstance(batches, Tensor | Mapping) or not isinstance(batches, Iterable):
+        raise ArgumentError(
+            "batches must be an iterable of batches, such as a DataLoader or a list, received "
+            f"{type(batches).__name__}: put a single batch into a list"
+        )
+    if most is not None and most < 1:
+        raise ArgumentError(f"max_batches must be 1 or more, received {most}")
+    return islice(batches, most)
+
+
+def call(model: nn.Module, batch: Any, forward: Forward | None = None) -> Any:
+    """Run the model on one batch, moved to the model's device.
+
+    A tensor is ``model(x)``; a tuple or list gives its first element, as torch's ``update_bn`` reads it; a mapping is
+    ``model(**batch)``; for anything else ``forward(model, batch)`` says how.
+    """
+    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    batch = _to(batch, device)
+    if forward is not None:
+        return forward(model, batch)
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(x, Tensor):
+        raise ArgumentError(
+            "a batch must be a tensor, a tuple or list that begins with one, or a dict of keyword arguments, received "
+            f"{type(batch).__name__}: give forward=lambda model, batch: ..."
+        )
+    return model(x)
+
+
+def _to(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return {name: _to(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        moved = [_to(value, device) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    return batch

@@ -1,0 +1,130 @@
+"""What a batch-norm layer is given, batch by batch: its statistics, and how sure they are."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..functional import Moments, PaperEstimator, PooledEstimator, batch_moments, merge_moments
+
+__all__ = ["Observation", "evaluating", "observing"]
+
+
+class Observation:
+    r"""The statistics of one layer's inputs over the batches so far, in float64.
+
+    Besides the estimator's own state it keeps how the batches scatter, each weighing by the square of its number of
+    values, n_B: the batches are drawn at random, the values within one are not independent of each other, so
+
+    .. math:: \mathrm{SE}(\mu)^2 = \frac{K}{K-1}\,\frac{\sum_B n_B^2 (\mu_B - \mu)^2}{N^2}
+
+    (the variance of a ratio estimator; K batches, N values together), and likewise for the variance, with the batch's
+    mean square distance from the mean in place of μ_B. There the mean is that of the batches so far.
+    """
+
+    def __init__(self, estimator: PooledEstimator | PaperEstimator) -> None:
+        self.estimator = estimator
+        self.state: Any = None
+        self.batches = 0  # in which the layer was used
+        self.means: Moments | None = None
+        self.squares: Moments | None = None
+        self.values = 0.0
+        self._of_batch: Moments | None = None  # of the batch that is running: a layer may be used several times in it
+
+    def add(self, moments: Moments) -> None:
+        """Take in one use of the layer."""
+        wide = Moments(*(v.detach().double() for v in moments))
+        self._of_batch = wide if self._of_batch is None else merge_moments(self._of_batch, wide)
+
+    def end_batch(self, number: int, name: str) -> None:
+        """Close a batch; refuse it if it is not finite."""
+        moments, self._of_batch = self._of_batch, None
+        if moments is None:
+            return
+        if not bool(torch.isfinite(moments.mean + moments.var).all()):
+            raise ModelError(
+                f"the statistics of every layer must be finite, but batch {number} gave {name} values that are not: "
+                "look for NaN or infinity in the data, or in a layer before it"
+            )
+        self.state = self.estimator.update(self.state, moments)
+        n = float(moments.count)
+        self.batches += 1
+        self.values += n
+        if n == 0:
+            return
+        square = moments.var + (moments.mean - self.state.mean).square()
+        self.means = self._scatter(self.means, n, moments.mean)
+        self.squares = self._scatter(self.squares, n, square)
+
+    @staticmethod
+    def _scatter(before: Moments | None, n: float, value: Tensor) -> Moments:
+        one = Moments(torch.tensor(n * n, dtype=torch.float64, device=value.device), value, torch.zeros_like(value))
+        return one if before is None else merge_moments(before, one)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and variance as the estimator gives them."""
+        return self.estimator.finish(self.state)
+
+    def standard_error(self) -> float | None:
+        """Return the largest relative standard error, of a mean in deviations, of a variance in itself; or None.
+
+        None of one batch; a feature that is constant has no error.
+        """
+        if self.batches < 2 or self.means is None or self.squares is None:
+            return None
+        mean, var = self.statistics()
+        alive = var > 0
+        if not bool(alive.any()):
+            return 0.0
+        inflation = self.batches / (self.batches - 1) / self.values**2
+        errors = []
+        for scatter, centre, scale in ((self.means, mean, var.sqrt()), (self.squares, self.squares.mean, var)):
+            total = scatter.count * (scatter.var + (scatter.mean - centre).square())
+            errors.append((total * inflation).sqrt()[alive] / scale[alive])
+        return float(torch.cat(errors).max())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def observing(layers: Sequence[nn.Module], observations: dict[nn.Module, Observation]) -> Iterator[None]:
+    """Let each layer, in evaluation, normalize with the statistics of what it is given, and write these down.
+
+    The layer's buffers are other ones in this block, and its own again after it. A batch of one or none is no error
+    here: a layer in evaluation takes any.
+    """
+    own = {layer: (layer._buffers["running_mean"], layer._buffers["running_var"]) for layer in layers}
+    signatures = {layer: inspect.signature(layer.forward) for layer in layers}
+
+    def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
+        given = signatures[layer].bind(*args, **kwargs).arguments
+        x = next(iter(given.values()))
+        moments = batch_moments(x, mask=given.get("mask"))
+        observations[layer].add(moments)
+        mean, var = own[layer]
+        layer._buffers["running_mean"] = moments.mean.to(mean.dtype)  # type: ignore[union-attr]
+        layer._buffers["running_var"] = moments.var.to(var.dtype)  # type: ignore[union-attr]
+
+    handles = [layer.register_forward_pre_hook(see, with_kwargs=True, prepend=False) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for layer, (mean, var) in own.items():
+            layer._buffers["running_mean"], layer._buffers["running_var"] = mean, var
