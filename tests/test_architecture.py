@@ -28,7 +28,16 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
 # What `steadynorm.X` offers. Adding or removing a name is a decision: change it here too.
 PUBLIC = {
-    "steadynorm": ["__version__", "errors", "functional", "nn", "recalibrate_", "reports"],
+    "steadynorm": [
+        "__version__",
+        "errors",
+        "functional",
+        "nn",
+        "parameter_groups",
+        "paused_statistics",
+        "recalibrate_",
+        "reports",
+    ],
     "steadynorm.functional": [
         "Estimator",
         "Moments",

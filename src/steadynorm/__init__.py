@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .surgery.groups import parameter_groups as parameter_groups
+    from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibrate import recalibrate_ as recalibrate_
 
 __version__ = "0.1.0"
@@ -20,6 +22,8 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "parameter_groups": "surgery.groups",
+    "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibrate",
 }
 
