@@ -172,8 +172,8 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
     ]
     return _figure(
         "Steps to the target",
-        f"Optimizer steps until an arm first comes to the best validation accuracy of {names[0]} with the same seed: "
-        "the median over the seeds, and its interval where there is one. Fewer is better.",
+        f"Optimizer steps until an arm's validation accuracy, the mean over its seeds, first comes to the best of "
+        f"{names[0]}'s; with the interval, where there is one. Fewer is better.",
         chart.properties(height=44 * len(arms)),
         Report("Steps to the target, in numbers", ("arm", "steps", "interval", "outcome"), rows),
     )
