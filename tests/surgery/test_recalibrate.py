@@ -144,7 +144,7 @@ def test_the_standard_error_is_the_error(kind):
     """Over many draws the statistics scatter as the standard error says."""
     generator = torch.Generator().manual_seed(0)
     means, variances, errors = [], [], []
-    for _ in range(200):
+    for _ in range(120):
         x = torch.randn(60, 1, 6, generator=generator).double() + torch.randn(60, 1, 1, generator=generator).double()
         x = (
             x / 2**0.5 if kind == "normal" else x.sign()
@@ -155,7 +155,7 @@ def test_the_standard_error_is_the_error(kind):
         variances.append(float(layer.running_var))
         errors.append(row["standard error"])
     scatter = torch.stack([torch.tensor(means).std(), torch.tensor(variances).std()])
-    assert_close(torch.tensor(errors).mean(), scatter.max(), rtol=0.12, atol=0)
+    assert_close(torch.tensor(errors).mean(), scatter.max(), rtol=0.15, atol=0)
 
 
 def test_tolerance_stops_early():
