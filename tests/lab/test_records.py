@@ -7,8 +7,8 @@ import platform
 from pathlib import Path
 
 import pytest
-from madeup_runs import record_of
 
+from madeup_runs import record_of
 from steadynorm.errors import DataError
 from steadynorm.lab import records
 from steadynorm.lab.records import (
