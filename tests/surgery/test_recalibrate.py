@@ -30,6 +30,7 @@ def unbiased(values):
 # --- what it computes -------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=20)
 @given(small_networks(), st.data())
 def test_cutting_does_not_matter(model, data):
     """However the data are cut: all layers in exact, the first ones in one, and equal to a float64 oracle."""
