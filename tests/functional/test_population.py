@@ -58,9 +58,10 @@ def test_paper_leaves_out_batches_without_a_variance():
         assert torch.isnan(statistic).all()
     mean, var = population_statistics([batch_moments(x)], PaperEstimator())
     assert_close((mean, var), (x.mean(0), x.var(0)))
-    tiny = x * 1e-30
-    mean, _ = population_statistics([batch_moments(tiny)], PaperEstimator())
-    assert_close(mean, tiny.mean(0), rtol=1e-9, atol=0)
+    tiny, single = x * 1e-30, batch_moments(x[8:])
+    for before in ([], [single], [single, single]):  # what is left out leaves nothing behind
+        mean, _ = population_statistics([*before, batch_moments(tiny)], PaperEstimator())
+        assert_close(mean, tiny.mean(0), rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("estimator", [PooledEstimator(), PaperEstimator()])
