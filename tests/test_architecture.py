@@ -30,6 +30,7 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 PUBLIC = {
     "steadynorm": [
         "__version__",
+        "convert_",
         "errors",
         "functional",
         "nn",
