@@ -8,10 +8,11 @@ from torch.fx import Proxy
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ArgumentError, ChannelError, ShapeError
 from ..functional.tensors import check_mask, widen
 from .activations import ACTIVATIONS, check_activation
+from .dispatch import route
 from .naming import describe
 from .recomputation import is_recomputation
 from .statistics import WideStatistics
@@ -98,7 +99,11 @@ class BatchNormBase(WideStatistics, _BatchNorm):
             return x.tracer.create_proxy("call_module", path, (x,), given)
         by_batch = self.training or self.running_mean is None
         self._check_input(x, residual, mask, by_batch)
-        if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
+        if mask is None:
+            way = route(x, residual, self.weight, self.bias, self.running_mean)
+            if way != "torch":
+                return self._fused(x, residual, by_batch, traced=way == "traced kernel")
+        else:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
             residual = None if residual is None else torch.where(mask, residual, 0)
         y = self._normalize_by_batch(x, mask) if by_batch else self._normalize_by_running(x)
@@ -107,6 +112,31 @@ class BatchNormBase(WideStatistics, _BatchNorm):
         if self.activation is not None:
             y = ACTIVATIONS[self.activation](y)
         return y if mask is None else torch.where(mask, y, 0)
+
+    def _fused(self, x: Tensor, residual: Tensor | None, by_batch: bool, traced: bool) -> Tensor:
+        """Compute all of it with one kernel, which moves the running statistics as well, unless it is traced."""
+        what = (x, residual, self.weight, self.bias)
+        if not by_batch:
+            inference = kernels.inference_traced if traced else kernels.inference
+            return inference(*what, self.running_mean, self.running_var, self.eps, self.activation)  # type: ignore[arg-type]
+        tracks = self.training and self.track_running_stats and self.running_mean is not None
+        tracks = tracks and not self._pauses and not is_recomputation()
+        if not traced:
+            running = self._running() if tracks else None
+            return kernels.batch_norm(*what, running, self.momentum, self.eps, self.activation)
+        y, mean, var = kernels.batch_norm_traced(*what, self.eps, self.activation)
+        if tracks:
+            n = x.numel() // x.shape[1]
+            self._update_running_statistics(x, mean, var * (n / (n - 1)), None)
+        return y
+
+    def _running(self) -> functional.RunningStatistics:
+        return functional.RunningStatistics(
+            self.running_mean,  # type: ignore[arg-type]
+            self.running_var,  # type: ignore[arg-type]
+            self.num_batches_tracked,  # type: ignore[arg-type]
+            self.skipped_updates,  # type: ignore[arg-type]
+        )
 
     def _normalize_by_running(self, x: Tensor) -> Tensor:
         gamma, beta = self._affine()
