@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config  # reads CXX when it is imported: not one of ours below
 
 from steadynorm.kernels import build, library
 
@@ -160,7 +161,7 @@ def test_many_processes_build_once(home):
     code = "from steadynorm.kernels import build; print(build.library(build.entry(), wait_seconds=60))"
     runs = [
         subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
+        for _ in range(3)
     ]
     paths = {run.communicate()[0] for run in runs}
     assert {run.returncode for run in runs} == {0}
