@@ -14,6 +14,8 @@ import oracles
 from steadynorm.errors import SteadyNormError
 from steadynorm.nn.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 # By method: the formula in loops, (x, gamma, beta, eps) -> y in training, and torch's layers where torch has it.
 ORACLES = {"batch": oracles.batch_norm}
 TORCH = {"batch": {1: torch.nn.BatchNorm1d, 2: torch.nn.BatchNorm2d, 3: torch.nn.BatchNorm3d}}

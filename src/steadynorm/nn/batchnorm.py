@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Proxy
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
 
-from .. import functional
 from ..errors import ArgumentError, ChannelError, ShapeError
-from ..functional.tensors import check_mask, widen
-from .activations import ACTIVATIONS, check_activation
+from ..functional import RunningStatistics
+from ..functional.tensors import check_mask
+from .activations import check_activation
+from .dispatch import by_batch, by_statistics
 from .naming import describe
 from .recomputation import is_recomputation
 from .statistics import WideStatistics
@@ -101,53 +101,32 @@ class BatchNormBase(WideStatistics, _BatchNorm):
         if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
             residual = None if residual is None else torch.where(mask, residual, 0)
-        y = self._normalize_by_batch(x, mask) if by_batch else self._normalize_by_running(x)
-        if residual is not None:
-            y = y + residual
-        if self.activation is not None:
-            y = ACTIVATIONS[self.activation](y)
+        y = self._normalize_by_batch(x, residual, mask) if by_batch else self._normalize_by_running(x, residual)
         return y if mask is None else torch.where(mask, y, 0)
 
-    def _normalize_by_running(self, x: Tensor) -> Tensor:
-        gamma, beta = self._affine()
-        return F.batch_norm(x, self.running_mean, self.running_var, gamma, beta, False, 0.0, self.eps)
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """Return activation(norm(x) + residual) by the running statistics."""
+        statistics = self.running_mean, self.running_var
+        return by_statistics(x, residual, self.weight, self.bias, *statistics, self.eps, self.activation)  # type: ignore[arg-type]
 
-    def _normalize_by_batch(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        gamma, beta = self._affine()
-        tracks = self.training and self.track_running_stats and self.running_mean is not None
-        if mask is not None:
-            y, moments = functional.batch_norm(x, gamma, beta, eps=self.eps, mask=mask)
-            mean, var, present = moments.mean, moments.unbiased_var, moments.count > 0
-        elif tracks:
-            # torch's operator writes the batch's own mean and unbiased variance here, and they are averaged in below: a
-            # running buffer that backward saved is never repaired in place. They are passed whether or not they will be
-            # used, so that a recomputation saves the same tensors.
-            mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)  # type: ignore[arg-type]
-            present = None
-            y = F.batch_norm(x, mean, var, gamma, beta, True, 1.0, self.eps)
-        else:
-            y = F.batch_norm(x, None, None, gamma, beta, True, 0.0, self.eps)
-        if tracks and not self._pauses and not is_recomputation():
-            self._update_running_statistics(x, mean, var, present)
-        return y
+    def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return activation(norm(x) + residual) by the batch's own statistics; move the running ones, if they are to.
 
-    @torch.no_grad()
-    def _update_running_statistics(self, x: Tensor, mean: Tensor, var: Tensor, present: Tensor | None) -> None:
-        if x.numel() == 0:  # nothing to average; torch counts the batch, and with equal weights that would be wrong
-            if self.momentum is not None and self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-            return
+        Where the mask is False, x and the residual are 0, and the result may be anything.
+        """
+        running = self._running_statistics()
+        moves = running is not None and not self._pauses and not is_recomputation()
+        affine = self.weight, self.bias
+        return by_batch(x, residual, mask, *affine, running, moves, self.momentum, self.eps, self.activation)
+
+    def _running_statistics(self) -> RunningStatistics | None:
+        """Return what training averages, if it does."""
+        if not (self.training and self.track_running_stats) or self.running_mean is None:
+            return None
         tracked = self.num_batches_tracked
         if tracked is None:  # torch allows to take this one away
-            tracked = torch.zeros((), dtype=torch.int64, device=mean.device)
-        running = functional.RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
-        moved = functional.update_running_statistics(running, mean, var, momentum=self.momentum, present=present)
-        for buffer, value in zip(running, moved, strict=True):
-            buffer.copy_(value)
-
-    def _affine(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return γ and β in float32 or wider: torch's operators refuse 16-bit ones beside wide statistics."""
-        return tuple(None if v is None else widen(v) for v in (self.weight, self.bias))  # type: ignore[return-value]
+            tracked = torch.zeros((), dtype=torch.int64, device=self.running_mean.device)
+        return RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in self.axes:
