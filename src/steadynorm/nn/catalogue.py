@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import Module
 
 from .. import functional
-from . import batchnorm
+from . import batchnorm, frozen
 
 __all__ = ["CATALOGUE", "Method"]
 
@@ -36,8 +36,11 @@ class Method:
     """When not."""
     lazy_layers: Mapping[int, type[Module]] = field(default_factory=dict)
     """The same, for layers that learn their number of features from the first input."""
+    by_batch: bool = True
+    """Whether it normalizes by the batch's statistics in training, and so needs two values a feature."""
     exempt: Mapping[str, str] = field(default_factory=dict)
-    """Contracts of ``tests/contracts`` that it cannot meet: name of the test, and why."""
+    """Contracts of ``tests/contracts`` that it cannot meet, and why: the name of a test, or an argument that the
+    constructor refuses, as ``"track_running_stats=False"``."""
 
 
 CATALOGUE: tuple[Method, ...] = (
@@ -54,5 +57,22 @@ CATALOGUE: tuple[Method, ...] = (
         when="Convolutional and dense networks trained on batches of 16 and more a device, drawn at random.",
         when_not="Batches of a few examples; batches that mix domains or are ordered; where an example's output must "
         "not depend on its companions.",
+    ),
+    Method(
+        name="frozen",
+        summary="Normalize with constant statistics, in training too: an affine map of each feature.",
+        paper="Ioffe & Szegedy 2015, arXiv:1502.03167; in fine-tuning, He et al. 2016, arXiv:1512.03385",
+        equation="Algorithm 2, line 11",
+        function=functional.normalize,
+        layers={1: frozen.FrozenBatchNorm1d, 2: frozen.FrozenBatchNorm2d, 3: frozen.FrozenBatchNorm3d},
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="Fine-tuning a pretrained backbone on small batches, or on data that must not move its statistics.",
+        when_not="Training from scratch: the statistics would stay at mean 0 and variance 1.",
+        by_batch=False,
+        exempt={
+            "test_properties": "it keeps no count of batches; tests/nn/test_frozen.py has its own",
+            "test_train_eval": "both modes are the same, which tests/nn/test_frozen.py checks",
+            "track_running_stats=False": "constant statistics have to be somewhere",
+        },
     ),
 )
