@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import reports as reports
     from .surgery.convert import convert_ as convert_
+    from .surgery.freeze import freeze_ as freeze_
+    from .surgery.freeze import unfreeze_ as unfreeze_
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibrate import recalibrate_ as recalibrate_
@@ -24,9 +26,11 @@ _HOME = {
     "nn": "",
     "reports": "",
     "convert_": "surgery.convert",
+    "freeze_": "surgery.freeze",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibrate",
+    "unfreeze_": "surgery.freeze",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -2,7 +2,9 @@
 
 from torch import nn
 
-__all__ = ["become"]
+from .pause import is_paused
+
+__all__ = ["become", "why_not_another"]
 
 STATE = {"training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
 HOOKS = vars(nn.Module()).keys() - STATE
@@ -25,3 +27,15 @@ def become(module: nn.Module, form: nn.Module) -> None:
     vars(module).clear()
     vars(module).update(content)
     module.__class__ = type(form)
+
+
+def why_not_another(module: nn.Module) -> str | None:
+    """Say why a batch norm cannot be given another class that does what its base does; None if it can.
+
+    A user's subclass that overrides ``forward`` is kept as it is: nobody else knows what it does.
+    """
+    kind: type[nn.Module] = type(module)
+    base: type[nn.Module] = next(b for b in kind.__mro__ if b.__module__.split(".")[0] in ("torch", "steadynorm"))
+    if kind.forward is not base.forward or "forward" in vars(module):
+        return f"{kind.__name__} overrides forward"
+    return "is in a block of paused_statistics" if is_paused(module) else None

@@ -13,12 +13,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import ArgumentError
 from ..nn.catalogue import CATALOGUE
 from ..nn.statistics import WideStatistics
-from .layers import Layer, why_not_plain
+from .become import why_not_another
+from .layers import Layer
 
-__all__ = ["Form", "Unsuited", "checked", "dimensions", "form_of", "names", "why_not_convertible", "words"]
+__all__ = ["MEMORY", "Form", "Unsuited", "checked", "dimensions", "form_of", "names", "why_not_convertible", "words"]
 
 TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+MEMORY = "_before_freezing"  # an attribute of a layer: what unfreeze_ will give back to it
 PLACE = ("device", "dtype")
 MOST_GROUPS = 32  # Wu & He 2018, arXiv:1803.08494
 
@@ -107,7 +109,7 @@ def why_not_convertible(module: nn.Module) -> str | None:
         return "is no batch norm: give a function to convert it"
     if any(nn.parameter.is_lazy(v) for v in (*module.parameters(), *module.buffers())):
         return "not initialized yet: run the model once"
-    return why_not_plain(module)
+    return "is frozen: unfreeze_ it first" if MEMORY in vars(module) else why_not_another(module)
 
 
 def checked(new: Any, layer: Layer) -> Form | None:

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ..errors import ArgumentError
 
-__all__ = ["Layer", "Where", "normalization_layers", "selected", "uncompiled", "why_not_plain"]
+__all__ = ["Layer", "Where", "normalization_layers", "selected", "uncompiled"]
 
 Where = Callable[[str, nn.Module], bool]
 
@@ -70,17 +70,3 @@ def selected(layers: list[Layer], where: Where | None) -> Iterator[tuple[Layer, 
     """Yield each layer and whether ``where`` selects it, by any of its names; None selects all."""
     for layer in layers:
         yield layer, where is None or any(where(name, layer.module) for name in layer.names)
-
-
-def why_not_plain(module: nn.Module) -> str | None:
-    """Say why a batch norm does not compute what its base class does, so that none can take its place; None if it does.
-
-    A user's subclass that overrides ``forward`` is kept as it is by every tool that would put another class in its
-    place: nobody else knows what it does.
-    """
-    kind = type(module)
-    base = next((b for b in kind.__mro__ if b.__module__.split(".")[0] in ("torch", "steadynorm")), nn.Module)
-    own = [name for name in ("forward", "__call__", "_call_impl") if getattr(kind, name) is not getattr(base, name)]
-    if own or "forward" in vars(module):
-        return f"{kind.__name__} overrides {own[0] if own else 'forward'}"
-    return None
