@@ -32,6 +32,7 @@ PUBLIC = {
         "__version__",
         "convert_",
         "errors",
+        "fold",
         "functional",
         "nn",
         "parameter_groups",
