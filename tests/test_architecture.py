@@ -31,6 +31,7 @@ PUBLIC = {
     "steadynorm": [
         "__version__",
         "convert_",
+        "drop_redundant_biases_",
         "errors",
         "fold",
         "functional",

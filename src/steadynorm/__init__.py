@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import reports as reports
     from .surgery.convert import convert_ as convert_
+    from .surgery.folding.biases import drop_redundant_biases_ as drop_redundant_biases_
     from .surgery.folding.fold import fold as fold
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
@@ -25,6 +26,7 @@ _HOME = {
     "nn": "",
     "reports": "",
     "convert_": "surgery.convert",
+    "drop_redundant_biases_": "surgery.folding.biases",
     "fold": "surgery.folding.fold",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
