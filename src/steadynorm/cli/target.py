@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Target", "WeightsFile", "load_model", "load_object", "save_weights"]
 
-Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET", help_behavior_hint="")]
+Target = Annotated[str, tyro.conf.arg(metavar="TARGET", help_behavior_hint="")]
 WeightsFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
 
 
