@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import steadynorm as sn
-from folding import check, outcome, ready, why
+from folding import Net, check, layers, outcome, ready, why
 
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 CONVS = {
@@ -104,6 +104,29 @@ def test_other_batch_norms_are_kept(norm, reason):
     model = ready(nn.Sequential(nn.Conv2d(3, 4, 3), norm(4), nn.ReLU()))
     _, report = check(model, torch.randn(2, 3, 5, 5), {"1": None})
     assert reason in why(report)["1"]
+
+
+class TrainsOtherwise(sn.nn.BatchNorm2d):
+    def _normalize_by_batch(self, x, residual, mask):
+        return super()._normalize_by_batch(x * 2, residual, mask)
+
+
+def test_what_trains_otherwise_folds_all_the_same():
+    model = ready(nn.Sequential(nn.Conv2d(3, 4, 3), TrainsOtherwise(4), nn.ReLU()))
+    check(model, torch.randn(2, 3, 5, 5), {"1": "0"})
+    report = sn.drop_redundant_biases_(model, torch.randn(2, 3, 5, 5))
+    assert "TrainsOtherwise overrides forward" in report.rows[0]["why"]
+
+
+class FrozenBatchNormPlus2d(FrozenBatchNorm2d):
+    def forward(self, x, more=None):
+        return super().forward(x) if more is None else super().forward(x) + more
+
+
+def test_a_frozen_layer_that_is_given_more_is_kept():
+    model = Net(lambda s, x: s.n(s.c(x), x) + s.m(s.d(x)), **layers(n=FrozenBatchNormPlus2d(3)))
+    _, report = check(ready(model), torch.randn(2, 3, 5, 5), {"n": None, "m": "d"})
+    assert "given more than its input" in why(report)["n"]
 
 
 def test_a_forward_planted_on_an_instance_is_kept():

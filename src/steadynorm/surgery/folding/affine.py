@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
-OURS = ("forward", "_normalize_by_running", "_normalize_by_batch")  # what BatchNormBase computes with
+IN_EVALUATION = ("forward", "_normalize_by_running")  # what our layers compute with; kin of theirs may train otherwise
+IN_BOTH_MODES = (*IN_EVALUATION, "_normalize_by_batch")
 MODULES = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -60,14 +61,15 @@ def has_activation(module: nn.Module) -> bool:
     return getattr(module, "activation", None) is not None
 
 
-def why_not_affine(module: nn.Module, shapes: Iterable[tuple[int, ...]]) -> str | None:
+def why_not_affine(module: nn.Module, shapes: Iterable[tuple[int, ...]], *, bare: bool) -> str | None:
     """Say why a batch norm is no affine map with constants that can be read; None if it is one.
 
     Args:
         shapes: of the inputs that it has been given. A frozen layer, which may be anybody's, is tried on them.
+        bare: whether every call gives it its input by position and nothing else.
     """
     if not _is_frozen(module):
-        if not _forward_is_known(module):
+        if not _is_plain(module, IN_EVALUATION):
             return f"{type(module).__name__} overrides forward"
         if module.training:
             return "in training mode: it normalizes with the batch's own statistics"
@@ -78,6 +80,8 @@ def why_not_affine(module: nn.Module, shapes: Iterable[tuple[int, ...]]) -> str 
         return "its statistics are not one value a feature"
     if not bool(torch.isfinite(affine.scale + affine.shift).all()):
         return "its statistics or parameters give values that are not finite"
+    if _is_frozen(module) and not bare:
+        return f"{type(module).__name__} is given more than its input"
     if _is_frozen(module) and not all(_maps_affinely(module, affine, shape) for shape in set(shapes)):
         return f"{type(module).__name__} does more than scale and shift by its buffers"
     return None
@@ -88,7 +92,7 @@ def why_not_shift_invariant(module: nn.Module) -> str | None:
 
     With the batch's statistics the batch's mean takes it away, with the running ones the running mean.
     """
-    if _is_frozen(module) or _forward_is_known(module):
+    if _is_frozen(module) or _is_plain(module, IN_BOTH_MODES):
         return None
     return f"{type(module).__name__} overrides forward"
 
@@ -108,12 +112,13 @@ def _maps_affinely(module: nn.Module, affine: Affine, shape: tuple[int, ...]) ->
     return found.shape == expected.shape and torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3)
 
 
-def _forward_is_known(module: nn.Module) -> bool:
+def _is_plain(module: nn.Module, methods: Iterable[str]) -> bool:
+    """Whether a batch norm computes what torch's or ours does; ``methods`` are those of ours that must be."""
     if "forward" in vars(module):
         return False
     kind = type(module)
     if isinstance(module, BatchNormBase):
-        return all(getattr(kind, name) is getattr(BatchNormBase, name) for name in OURS)
+        return all(getattr(kind, name) is getattr(BatchNormBase, name) for name in methods)
     return kind.forward in FORWARDS
 
 

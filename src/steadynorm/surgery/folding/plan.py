@@ -45,7 +45,8 @@ class Plan:
     def _fold_all(self, norms: list[nn.Module]) -> None:
         """Fold what can be folded; one that goes may bring others together, so again until nothing changes."""
         for norm in norms:
-            reason = self._around.why_not_removable(norm) or why_not_affine(norm, self._shapes(norm))
+            reason = self._around.why_not_removable(norm)
+            reason = reason or why_not_affine(norm, self._shapes(norm), bare=self.is_bare(norm))
             if reason:
                 self.reasons[norm] = reason
         waiting = [norm for norm in norms if norm not in self.reasons]
