@@ -31,7 +31,9 @@ PUBLIC = {
     "steadynorm": [
         "__version__",
         "convert_",
+        "drop_redundant_biases_",
         "errors",
+        "fold",
         "freeze_",
         "functional",
         "nn",

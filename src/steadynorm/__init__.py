@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import reports as reports
     from .surgery.convert import convert_ as convert_
+    from .surgery.folding.biases import drop_redundant_biases_ as drop_redundant_biases_
+    from .surgery.folding.fold import fold as fold
     from .surgery.freeze import freeze_ as freeze_
     from .surgery.freeze import unfreeze_ as unfreeze_
     from .surgery.groups import parameter_groups as parameter_groups
@@ -26,6 +28,8 @@ _HOME = {
     "nn": "",
     "reports": "",
     "convert_": "surgery.convert",
+    "drop_redundant_biases_": "surgery.folding.biases",
+    "fold": "surgery.folding.fold",
     "freeze_": "surgery.freeze",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
