@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import ArgumentError
-from ..nn.catalogue import CATALOGUE
-from ..nn.statistics import WideStatistics
+from ...errors import ArgumentError
+from ...nn.catalogue import CATALOGUE
+from ...nn.statistics import WideStatistics
+from ..layers import Layer
 from .become import why_not_another
-from .layers import Layer
 
 __all__ = ["MEMORY", "Form", "Unsuited", "checked", "dimensions", "form_of", "names", "why_not_convertible", "words"]
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .pause import is_paused
+from ..pause import is_paused
 
 __all__ = ["become", "why_not_another"]
 

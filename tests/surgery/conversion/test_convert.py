@@ -381,7 +381,7 @@ def test_data_that_are_not_finite():
 
 
 def test_interrupted_while_layers_become_others(monkeypatch):
-    from steadynorm.surgery import convert
+    from steadynorm.surgery.conversion import convert
 
     for stop in range(1, 5):
         model, count = network(), 0

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ..errors import ArgumentError, ModelError
-from ..functional import PaperEstimator, PooledEstimator
-from ..reports import Report
+from ...errors import ArgumentError, ModelError
+from ...functional import PaperEstimator, PooledEstimator
+from ...reports import Report
+from ..batches import Forward, call, evaluating, read
+from ..layers import Layer, Where, normalization_layers, selected, uncompiled
+from ..progress import track
+from ..transaction import transaction
 from .ancestry import Ancestry, levels
-from .batches import Forward, call, read
-from .layers import Layer, Where, normalization_layers, selected, uncompiled
-from .observation import Observation, evaluating, observing
-from .progress import track
+from .observation import Observation, observing
 from .ranks import agree, gather, together
-from .transaction import transaction
 
 __all__ = ["recalibrate_"]
 

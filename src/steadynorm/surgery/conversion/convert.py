@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ArgumentError
-from ..reports import Report
-from .batches import Forward, read
+from ...errors import ArgumentError
+from ...reports import Report
+from ..batches import Forward, read
+from ..layers import Where, normalization_layers, selected, uncompiled
+from ..transaction import transaction
 from .become import become
 from .calibration import OutputMoments, see_outputs, see_shapes
 from .forms import Form, Unsuited, checked, form_of, names, why_not_convertible
-from .layers import Where, normalization_layers, selected, uncompiled
-from .transaction import transaction
 
 __all__ = ["convert_"]
 

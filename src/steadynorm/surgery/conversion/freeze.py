@@ -4,14 +4,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import ArgumentError
-from ..nn.base import NormBase
-from ..nn.frozen import FrozenBatchNorm, FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d, FrozenBatchNormBase
-from ..reports import Report
+from ...errors import ArgumentError
+from ...nn.base import NormBase
+from ...nn.frozen import FrozenBatchNorm, FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d, FrozenBatchNormBase
+from ...reports import Report
+from ..layers import Layer, Where, normalization_layers, selected, uncompiled
+from ..transaction import transaction
 from .become import why_not_another
 from .forms import MEMORY, dimensions
-from .layers import Layer, Where, normalization_layers, selected, uncompiled
-from .transaction import transaction
 
 __all__ = ["freeze_", "unfreeze_"]
 

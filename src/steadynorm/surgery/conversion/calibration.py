@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..functional import Moments, batch_moments, merge_moments
-from .batches import Forward, call, read
-from .observation import evaluating
-from .progress import track
+from ...errors import ModelError
+from ...functional import Moments, batch_moments, merge_moments
+from ..batches import Forward, call, evaluating, read
+from ..progress import track
 
 __all__ = ["OutputMoments", "see_outputs", "see_shapes"]
 
