@@ -15,7 +15,7 @@ from ..errors import ArgumentError, FoldError, ModelError
 from .command import Command, OutputFile, Switch
 from .exits import DONE, FAILED
 from .output import print_json, print_report
-from .target import Target, WeightsFile, load_model, load_object, save_weights
+from .target import Target, WeightsFile, load_made, load_model, save_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,15 +85,7 @@ def _examples(text: str, model: nn.Module) -> Any:
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         sizes = [int(size) for size in text.split(",")]
         return torch.randn(sizes, generator=torch.Generator().manual_seed(0)).to(dtype)
-    examples = load_object(text)
-    if not callable(examples):
-        return examples
-    try:
-        return examples()
-    except Exception as error:
-        raise ModelError(
-            f"{text}() must make example inputs, but raised {type(error).__name__}: {error} (--debug shows where)"
-        ) from error
+    return load_made(text, "example inputs")
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------

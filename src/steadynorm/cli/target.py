@@ -17,7 +17,7 @@ from ..errors import ArgumentError, DataError, MissingExtraError, ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Target", "WeightsFile", "load_model", "load_object", "save_weights"]
+__all__ = ["Target", "WeightsFile", "load_made", "load_model", "load_object", "save_weights"]
 
 Target = Annotated[str, tyro.conf.arg(metavar="TARGET", help_behavior_hint="")]
 WeightsFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
@@ -51,6 +51,22 @@ def load_object(target: str) -> Any:
         return attrgetter(name)(module)
     except AttributeError as error:
         raise ArgumentError(f"{target} must exist, but {error}") from error
+
+
+def load_made(target: str, what: str) -> Any:
+    """Return what ``package.module:name`` is, or makes if it is a function.
+
+    Raises: as :func:`load_object`; ModelError if the function raises.
+    """
+    found = load_object(target)
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ModelError(
+            f"{target}() must make {what}, but raised {type(error).__name__}: {error} (--debug shows where)"
+        ) from error
 
 
 def load_model(target: str, weights: Path | None = None) -> nn.Module:
