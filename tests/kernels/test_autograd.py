@@ -128,26 +128,6 @@ def test_running_statistics_move_their_version():
         layer(torch.randn(4, 3, 2, 2))
 
 
-def test_no_more_is_saved_than_what_the_gradient_needs():
-    def saved(layer, *inputs):
-        sizes = {}
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda t: sizes.setdefault(t.data_ptr(), t.numel() * t.element_size()) and t, lambda t: t
-        ):
-            layer(*inputs)
-        return sum(sizes.values())
-
-    x, r = (torch.randn(8, 16, 8, 8, requires_grad=True) for _ in range(2))
-    plain = {"silu": nn.SiLU(), "gelu": nn.GELU(), "relu": nn.ReLU(), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh()}
-    for name, module in plain.items():
-        theirs = saved(nn.Sequential(nn.BatchNorm2d(16), module), x)
-        ours = saved(sn.nn.BatchNorm2d(16, activation=name), x)
-        assert ours < 0.52 * theirs, name  # x, and nothing of the activation
-        norm = nn.BatchNorm2d(16)
-        theirs = saved(lambda v, w, m=module, norm=norm: m(norm(v) + w), x, r)
-        assert saved(sn.nn.BatchNorm2d(16, activation=name), x, r) <= theirs, name
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 def test_running_statistics_are_those_of_the_equations(dtype, momentum):
@@ -179,7 +159,7 @@ def test_compiled_the_operator_stays_whole(training):
 
     torch.compile(layer, backend=backend, fullgraph=True)(x, residual)
     called = {str(node.target) for graph in graphs for node in graph.graph.nodes}
-    assert f"steadynorm.{'batch_norm' if training else 'normalize'}.default" in called
+    assert f"steadynorm.{'batch_norm' if training else 'inference'}.default" in called
     torch._dynamo.reset()
     layer = copy.deepcopy(reference)
     inputs = [v.clone().requires_grad_() for v in (x, x, residual, residual)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch._inductor.config  # reads CXX when it is imported: not one of ours below
+from torch.utils.checkpoint import checkpoint
 
 from steadynorm.kernels import build, library
 
@@ -237,7 +238,7 @@ def test_while_another_process_builds_torchs_operators_serve(fresh, home, monkey
     folder.parent.mkdir(parents=True)
     with build._lock(folder.parent / "lock", 0):
         assert not library.ready()
-        assert "another process is building" in library.status()
+        assert "another process was building" in library.status()
         assert not library.load(wait_seconds=0.1)
     monkeypatch.setattr(library._State, "next_try", 0.0)
     assert library.ready()
@@ -247,6 +248,19 @@ def test_while_another_thread_builds_torchs_operators_serve(fresh):
     with library._State.lock:
         assert not library.ready()
     assert library.ready()
+
+
+def test_kernels_that_come_late_do_not_part_a_forward_from_its_recomputation(fresh, home, monkeypatch):
+    folder = build.entry()
+    folder.parent.mkdir(parents=True)
+    with build._lock(folder.parent / "lock", 0):
+        assert not library.ready()
+        x = torch.ones(3, requires_grad=True)
+        checkpoint(lambda v: v * (1 + library.ready()), x, use_reentrant=False).sum().backward()
+    assert (x.grad == 1).all()
+    monkeypatch.setattr(library._State, "next_try", 0.0)
+    assert not library.ready()
+    assert "began under a checkpoint when another process was building" in library.status()
 
 
 @pytest.mark.parametrize("where", ["forked child", "loader's worker"])

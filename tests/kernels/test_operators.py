@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from steadynorm.functional import batch_moments
-from steadynorm.kernels.operators import ACTIVATION_NUMBERS, keeps_output, operators
+from steadynorm.kernels.operators import ACTIVATION_NUMBERS, INVERTIBLE, keeps_output, operators
 from steadynorm.nn import ACTIVATIONS
 
 pytestmark = pytest.mark.usefixtures("kernels_loaded")
@@ -177,6 +178,31 @@ def test_the_parts_make_the_whole(shape, activation):
     assert_close(again, dx, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(64, 7), (8, 40, 14, 14), (8, 5, 30, 30)])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("activation", [None, "leaky_relu", "silu"])
+def test_y_in_the_place_of_x(shape, layout, dtype, activation):
+    x, r, gamma, beta, _ = case(shape, dtype, layout, activation == "silu")
+    number, none = ACTIVATION_NUMBERS[activation], (None,) * 5
+    y, statistics = operators.forward(x, r, gamma, beta, *none, EPS, number)
+    place = x.clone()
+    assert torch.equal(operators.forward_(place, r, gamma, beta, *none, EPS, number), statistics)
+    assert torch.equal(place, y)
+    if activation in INVERTIBLE:
+        back = operators.recover(y, gamma, beta, statistics, number)
+        wide = {torch.float32: 1e-4, torch.float64: 1e-12, torch.bfloat16: 0.3}[dtype]  # γ here may be 0.02
+        assert_close(back, x, rtol=wide, atol=wide)
+    else:
+        with pytest.raises(RuntimeError, match="has no inverse"):
+            operators.recover(y, gamma, beta, statistics, number)
+
+
+def test_what_is_overwritten_must_be_dense():
+    with pytest.raises(RuntimeError, match="contiguous or channels_last"):
+        operators.forward_(torch.randn(4, 6)[:, ::2], *(None,) * 8, EPS, 0)
+
+
 @pytest.mark.parametrize("shape", [(64, 5, 20, 20), (2000, 5), (3, 70, 40, 40), (1, 2, 300, 300)])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_statistics_far_from_zero(shape, layout):
@@ -288,12 +314,28 @@ def test_schemas_fakes_and_autograd(residual):
     leaves = [None if v is None else v.clone().requires_grad_() for v in (x, r, gamma, beta)]
     _, statistics, _ = operators.batch_norm(x, r, gamma, beta, EPS, 3)
     torch.library.opcheck(operators.batch_norm, (*leaves, EPS, 3))
-    torch.library.opcheck(operators.normalize, (*leaves, torch.zeros(3), torch.ones(3), EPS, 3))
+    torch.library.opcheck(operators.inference, (*leaves, torch.zeros(3), torch.ones(3), EPS, 3))
+    torch.library.opcheck(operators.normalize, (x, r, gamma, beta, torch.zeros(3), torch.ones(3), EPS, 3))
     torch.library.opcheck(operators.backward, (dy, x, r, gamma, beta, statistics, 3, False, True, residual))
     torch.library.opcheck(operators.moments, (x,))
     torch.library.opcheck(operators.backward_apply, (dy, x, r, gamma, beta, statistics, 3, gamma, beta, 40.0))
     running = torch.zeros(3), torch.ones(3), torch.zeros((), dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
-    torch.library.opcheck(operators.batch_norm_tracking, (x, r, gamma, beta, *running, 0.1, EPS, 3))
+    torch.library.opcheck(operators.forward, (x, r, gamma, beta, *running, 0.1, EPS, 3))
+    torch.library.opcheck(operators.forward, (x, r, gamma, beta, None, None, None, None, None, EPS, 3))
+    torch.library.opcheck(operators.forward_, (x.clone(), r, gamma, beta, *running, 0.1, EPS, 3))
+    torch.library.opcheck(operators.recover, (x, gamma, beta, statistics, 2))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(4, 3, 5, 2), (4, 3, 5), (4, 3), (4, 1, 5, 2), (2, 3, 4, 2, 3)])
+def test_results_lie_as_the_fakes_say(shape, layout):
+    x = laid_out(torch.randn(shape), layout)
+    expected = operators.normalize(x, None, None, None, torch.zeros(shape[1]), torch.ones(shape[1]), EPS, 0)
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor(x)
+        zero, one = torch.zeros(shape[1]), torch.ones(shape[1])
+        found = operators.normalize(fake, None, None, None, zero, one, EPS, 0)
+    assert [v.stride() for v in found] == [v.stride() for v in expected]
 
 
 @pytest.mark.parametrize(
@@ -314,3 +356,20 @@ def test_bad_arguments_are_refused(change, words):
     arguments = {"x": torch.randn(4, 3), "residual": None, "weight": None, "bias": None, "eps": EPS, "activation": 0}
     with pytest.raises(RuntimeError, match=words):
         operators.batch_norm(**(arguments | change))
+
+
+def test_running_statistics_are_refused_before_they_move():
+    x, mean, var = torch.randn(4, 3), torch.zeros(3), torch.ones(3)
+    count, skipped = torch.zeros((), dtype=torch.int64), torch.zeros(3, dtype=torch.int64)
+    for running, words in (
+        ((mean, None, count, skipped), "all four, or none"),
+        ((mean.double(), var.double(), count, skipped), "a number for each feature"),
+        ((mean[:2], var, count, skipped), "a number for each feature"),
+        ((mean, var, count.int(), skipped), "must be an int64"),
+        ((mean, var, count, skipped[:2]), "an int64 for each feature"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            operators.forward(x, None, None, None, *running, 0.1, EPS, 0)
+    assert (mean == 0).all()
+    assert (var == 1).all()
+    assert not count

@@ -5,11 +5,17 @@ and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators
 """
 
 from .autograd import batch_norm, batch_norm_traced, inference, inference_traced
+from .by_moments import batch_norm_by_moments
+from .in_place import batch_norm_in_place
 from .library import load, loaded, ready, status
 from .modes import plain
+from .operators import INVERTIBLE
 
 __all__ = [
+    "INVERTIBLE",
     "batch_norm",
+    "batch_norm_by_moments",
+    "batch_norm_in_place",
     "batch_norm_traced",
     "inference",
     "inference_traced",

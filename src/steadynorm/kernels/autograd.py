@@ -1,7 +1,10 @@
-"""The kernels under autograd: eagerly through an ``autograd.Function``, under ``torch.compile`` through the operators.
+"""The kernels under autograd: eagerly through ``autograd.Function``, under ``torch.compile`` through the operators.
 
-The two share everything but the way in; the function is the faster one, and a custom operator may change running
-statistics only where nothing is differentiated.
+They share everything but the way in; a function is the faster one, and a custom operator may change running statistics
+only where nothing is differentiated.
+
+Letters: x the input, r the residual, γ and β scale and shift, μ and σ² mean and biased variance, φ the activation,
+y = φ(γ (x − μ)/√(σ² + ε) + β + r).
 """
 
 from typing import Any
@@ -9,12 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..functional.running import RunningStatistics
+from ..functional import RunningStatistics
 from .differentiable import differentiable_backward
 from .modes import plain
 from .operators import ACTIVATION_NUMBERS, LIBRARY, keeps_output, operators
 
-__all__ = ["batch_norm", "batch_norm_traced", "inference", "inference_traced"]
+__all__ = [
+    "Gradients",
+    "batch_norm",
+    "batch_norm_traced",
+    "compute",
+    "gradients",
+    "inference",
+    "inference_traced",
+    "keep",
+    "needed",
+]
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -29,11 +42,11 @@ def batch_norm(
     eps: float,
     activation: str | None,
 ) -> Tensor:
-    """Normalize by the batch, add the residual, apply the activation; move the running statistics, if any, in place."""
+    """Return y by the batch's statistics; move the running ones, if any, in place."""
     number = ACTIVATION_NUMBERS[activation]
     if torch.is_grad_enabled():
         return _ByBatch.apply(x, residual, weight, bias, running, momentum, eps, number)  # type: ignore[no-any-return, no-untyped-call]
-    return _by_batch(x, residual, weight, bias, running, momentum, eps, number)[0]
+    return compute(x, residual, weight, bias, running, momentum, eps, number)[0]  # type: ignore[no-any-return]
 
 
 def inference(
@@ -46,97 +59,11 @@ def inference(
     eps: float,
     activation: str | None,
 ) -> Tensor:
-    """Normalize by given statistics, add the residual, apply the activation."""
+    """Return y by statistics that are constant."""
     number = ACTIVATION_NUMBERS[activation]
     if torch.is_grad_enabled():
         return _ByStatistics.apply(x, residual, weight, bias, mean, var, eps, number)  # type: ignore[no-any-return, no-untyped-call]
     return operators.normalize.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
-
-
-def _by_batch(
-    x: Tensor,
-    residual: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running: RunningStatistics | None,
-    momentum: float | None,
-    eps: float,
-    activation: int,
-) -> tuple[Tensor, Tensor]:
-    if running is None:
-        return operators.batch_norm.default(x, residual, weight, bias, eps, activation)[:2]  # type: ignore[no-any-return]
-    results = operators.batch_norm_tracking.default(x, residual, weight, bias, *running, momentum, eps, activation)
-    torch.autograd.graph.increment_version([v for v in running if v is not None])
-    return results  # type: ignore[no-any-return]
-
-
-class _ByBatch(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
-        y, statistics = _by_batch(x, residual, weight, bias, running, momentum, eps, activation)
-        _keep(ctx, x, residual, weight, bias, y, statistics, eps, activation, constant=False)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Gradients:
-        return (*_gradients(ctx, dy), None, None, None, None)
-
-
-class _ByStatistics(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
-        y, statistics = operators.normalize.default(x, residual, weight, bias, mean, var, eps, activation)
-        _keep(ctx, x, residual, weight, bias, y, statistics, eps, activation, constant=True)
-        return y  # type: ignore[no-any-return]
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Gradients:
-        return (*_gradients(ctx, dy), None, None, None, None)
-
-
-def _keep(
-    ctx: Any,
-    x: Tensor,
-    residual: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    y: Tensor,
-    statistics: Tensor,
-    eps: float,
-    activation: int,
-    *,
-    constant: bool,
-) -> None:
-    """Keep what the gradients need: x, three numbers a feature, and with a residual whichever tensor gives φ'."""
-    saved = None
-    if activation:
-        saved = y if keeps_output(activation, residual) else residual
-    ctx.save_for_backward(x, saved, weight, bias if activation else None, statistics)
-    ctx.eps, ctx.activation, ctx.constant = eps, activation, constant
-    ctx.bias_dtype = None if bias is None else bias.dtype
-
-
-def _gradients(ctx: Any, dy: Tensor) -> Gradients:
-    """Gradients of x, residual, γ and β, those that are needed."""
-    x, saved, weight, bias, statistics = ctx.saved_tensors
-    wants_x, wants_residual, wants_weight, wants_bias = ctx.needs_input_grad[:4]
-    if torch.is_grad_enabled() or not plain():
-        dx, dz, dgamma, dbeta = differentiable_backward(
-            dy, x, saved, weight, bias, statistics if ctx.constant else None, ctx.eps, ctx.activation
-        )
-    else:
-        wants_dz = wants_residual and ctx.activation != 0
-        dx, dz, dgamma, dbeta = operators.backward.default(
-            dy, x, saved, weight, bias, statistics, ctx.activation, ctx.constant, wants_x, wants_dz
-        )
-    if ctx.activation == 0:
-        dz = dy
-    return (
-        dx if wants_x else None,
-        dz if wants_residual else None,
-        dgamma.to(weight.dtype) if wants_weight else None,
-        dbeta.to(ctx.bias_dtype) if wants_bias else None,
-    )
 
 
 def batch_norm_traced(
@@ -160,28 +87,124 @@ def inference_traced(
 ) -> Tensor:
     """Return y by given statistics, by an operator that tracers keep whole."""
     number = ACTIVATION_NUMBERS[activation]
-    return operators.normalize.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
+    return operators.inference.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
+
+
+def compute(
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running: RunningStatistics | None,
+    momentum: float | None,
+    eps: float,
+    activation: int,
+    *,
+    overwrite: bool = False,
+) -> Any:
+    """Return y and statistics, or statistics alone with y in the place of x."""
+    operator = operators.forward_.default if overwrite else operators.forward.default
+    changed = (None,) * 4 if running is None else running
+    results = operator(x, residual, weight, bias, *changed, momentum, eps, activation)
+    if running is not None:
+        torch.autograd.graph.increment_version(running)
+    return results
+
+
+class _ByBatch(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
+        y, statistics = compute(x, residual, weight, bias, running, momentum, eps, activation)
+        keep(ctx, x, residual, weight, bias, y, statistics, eps, activation)
+        return y  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Gradients:
+        return (*gradients(ctx, dy, constant=False), None, None, None, None)
+
+
+class _ByStatistics(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
+        y, statistics = operators.normalize.default(x, residual, weight, bias, mean, var, eps, activation)
+        keep(ctx, x, residual, weight, bias, y, statistics, eps, activation)
+        return y  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Gradients:
+        return (*gradients(ctx, dy, constant=True), None, None, None, None)
+
+
+def keep(
+    ctx: Any,
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    y: Tensor,
+    statistics: Tensor,
+    eps: float,
+    activation: int,
+    mask: Tensor | None = None,
+) -> None:
+    """Keep what the gradients need: x, three numbers a feature, and with a residual whichever tensor gives φ'."""
+    saved = None
+    if activation:
+        saved = y if keeps_output(activation, residual) else residual
+    ctx.save_for_backward(x, saved, weight, bias if activation else None, statistics, mask)
+    ctx.eps, ctx.activation = eps, activation
+    ctx.weight_dtype, ctx.bias_dtype = (None if v is None else v.dtype for v in (weight, bias))
+
+
+def gradients(ctx: Any, dy: Tensor, *, constant: bool) -> Gradients:
+    """Return the gradients of x, residual, γ and β that are needed; those beside ``constant`` statistics if so."""
+    x, saved, weight, bias, statistics, mask = ctx.saved_tensors
+    wants_x, wants_residual, *_ = ctx.needs_input_grad
+    if torch.is_grad_enabled() or not plain():
+        given = statistics if constant else None
+        results = differentiable_backward(dy, x, saved, weight, bias, given, ctx.eps, ctx.activation, mask)
+    else:
+        wants_dz = wants_residual and ctx.activation != 0
+        results = operators.backward.default(
+            dy, x, saved, weight, bias, statistics, ctx.activation, constant, wants_x, wants_dz
+        )
+    return needed(ctx, dy, *results)
+
+
+def needed(
+    ctx: Any, dy: Tensor, dx: Tensor | None, dz: Tensor | None, dgamma: Tensor, dbeta: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of x, residual, γ and β that are needed, in the dtypes of what they are of."""
+    wants_x, wants_residual, wants_weight, wants_bias = ctx.needs_input_grad[:4]
+    if ctx.activation == 0:
+        dz = dy
+    return (
+        dx if wants_x else None,
+        dz if wants_residual else None,
+        dgamma.to(ctx.weight_dtype) if wants_weight else None,
+        dbeta.to(ctx.bias_dtype) if wants_bias else None,
+    )
 
 
 def _setup_by_batch(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, residual, weight, bias, eps, activation = inputs
-    _keep(ctx, x, residual, weight, bias, *output[:2], eps, activation, constant=False)
+    keep(ctx, x, residual, weight, bias, *output[:2], eps, activation)
 
 
 def _setup_by_statistics(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, residual, weight, bias, _, _, eps, activation = inputs
-    _keep(ctx, x, residual, weight, bias, *output, eps, activation, constant=True)
+    keep(ctx, x, residual, weight, bias, *output, eps, activation)
 
 
 torch.library.register_autograd(
     "steadynorm::batch_norm",
-    lambda ctx, dy, _, __: (*_gradients(ctx, dy), None, None),
+    lambda ctx, dy, _, __: (*gradients(ctx, dy, constant=False), None, None),
     setup_context=_setup_by_batch,
     lib=LIBRARY,
 )
 torch.library.register_autograd(
-    "steadynorm::normalize",
-    lambda ctx, dy, _: (*_gradients(ctx, dy), None, None, None, None),
+    "steadynorm::inference",
+    lambda ctx, dy, _: (*gradients(ctx, dy, constant=True), None, None, None, None),
     setup_context=_setup_by_statistics,
     lib=LIBRARY,
 )

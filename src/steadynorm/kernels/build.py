@@ -201,6 +201,6 @@ def _lock(path: Path, wait_seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    raise Busy(f"another process is building (it holds {path})") from None
+                    raise Busy(f"another process was building (it held {path})") from None
                 time.sleep(0.1)
         yield

@@ -44,16 +44,18 @@ def differentiable_backward(
     statistics: Tensor | None,
     eps: float,
     activation: int,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return dx, dz, dγ, dβ, differentiable in dy, x, the residual, γ and β.
 
     Args:
         saved: the residual, or y where :func:`~steadynorm.kernels.operators.keeps_output` says so, or None.
         statistics: constant ones, as the operators give them; None for the batch's own.
+        mask: with the batch's own statistics: what of it they are of.
     """
     gamma, beta = (None if v is None else widen(v) for v in (weight, bias))
     if statistics is None:
-        moments = batch_moments(x)
+        moments = batch_moments(x, mask=mask)
         mean, inv_std = moments.mean, (moments.var + eps).rsqrt()
     else:
         mean, inv_std = statistics[0] + statistics[1], statistics[2]
@@ -67,7 +69,7 @@ def differentiable_backward(
             z = z if saved is None else z + saved
         dz = _SLOPES[activation](dy, z).to(x.dtype)  # type: ignore[arg-type]
     if statistics is None:
-        dx, dgamma, dbeta = batch_norm_backward(dz, x, gamma, moments, eps=eps)
+        dx, dgamma, dbeta = batch_norm_backward(dz, x, gamma, moments, eps=eps, mask=mask)
         return dx, dz, dgamma, dbeta
     wide = widen(dz)
     x_hat = (widen(x) - along_features(mean, x)) * along_features(inv_std, x)

@@ -43,11 +43,16 @@ def ready() -> bool:
     """Tell whether the kernels may be called; the first time, load them, or build them.
 
     While another thread or process builds, the answer is no. Nothing is built in a data loader's worker or a forked
-    child.
+    child. A process that hears no under a checkpoint hears it to its end: the recomputation must do what the forward
+    did.
     """
     if _State.settled:
         return _State.loaded
-    return _try(wait_seconds=0) if time.monotonic() >= _State.next_try else False
+    if time.monotonic() >= _State.next_try and _try(wait_seconds=0):
+        return True
+    if not _State.settled and _checkpoint_records():
+        _State.settled, _State.words = True, f"none in this process, which began under a checkpoint when {_State.words}"
+    return False
 
 
 def load(*, wait_seconds: float = 60) -> bool:
@@ -88,7 +93,7 @@ def _settle(wait_seconds: float) -> None:
         may_build = not _State.forked and get_worker_info() is None
         path = build.library(folder, wait_seconds=wait_seconds) if may_build else build.cached(folder)
         if path is None:
-            _postpone("not built yet, and not to be built in a forked process or a data loader's worker")
+            _postpone("they were not built yet, and not to be built in a forked process or a data loader's worker")
             return
         _load(path)
     except build.Busy as error:
@@ -106,6 +111,14 @@ def _settle(wait_seconds: float) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _checkpoint_records() -> bool:
+    """Tell whether hooks see what autograd keeps; checkpoints set them, and others too, for whom the answer does no
+    harm."""
+    # the one use of this private function; without it the answer is the careful one
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
+    return top(False) is not None
 
 
 def _postpone(words: str) -> None:

@@ -39,6 +39,10 @@ class BatchNormBase(NormBase, _BatchNorm):
         dtype: of γ and β; statistics are float32 or wider.
         bias: have β.
         activation: what follows: None, or a name in :data:`steadynorm.nn.ACTIVATIONS`.
+        inplace: let y overwrite x in training, with the activations None and ``"leaky_relu"``: backward computes x
+            again from y, which the next layer keeps anyway. It is done where the fused kernels serve and x is the
+            result of another operation; gradients are right to about 1e-5, and there are no second derivatives. If
+            someone else needs x for backward, autograd raises.
 
     Differs from torch: statistics stay float32 or wider under ``.half()`` and its kin. A feature whose batch is not
     finite skips the update, and ``skipped_updates`` counts it. Under activation checkpointing every batch counts once:
@@ -57,7 +61,27 @@ class BatchNormBase(NormBase, _BatchNorm):
     skipped_updates: Tensor | None
     """(C,), int64: how many batches each feature refused, their statistics not being finite. Not in the state_dict."""
 
+    inplace = False
     _pauses = 0  # in how many paused_statistics blocks the layer is
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        inplace: bool = False,
+    ) -> None:
+        check_activation(activation, invertible=inplace)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
+        self.inplace = inplace
 
     def _register_more(self) -> None:
         self.register_buffer("skipped_updates", None, persistent=False)  # after torch's three, and in no checkpoint
@@ -66,8 +90,19 @@ class BatchNormBase(NormBase, _BatchNorm):
     def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         running = self._running_statistics()
         moves = running is not None and not self._pauses and not is_recomputation()
-        affine = self.weight, self.bias
-        return by_batch(x, residual, mask, *affine, running, moves, self.momentum, self.eps, self.activation)
+        return by_batch(
+            x,
+            residual,
+            mask,
+            self.weight,
+            self.bias,
+            running,
+            moves=moves,
+            momentum=self.momentum,
+            eps=self.eps,
+            activation=self.activation,
+            inplace=self.inplace,
+        )
 
     def _running_statistics(self) -> RunningStatistics | None:
         """Return what training averages, if it does."""
@@ -99,6 +134,10 @@ class BatchNormBase(NormBase, _BatchNorm):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_pauses"}  # a copy is not paused
+
+    def extra_repr(self) -> str:
+        """Return torch's text, the activation if there is one, and whether x may be overwritten."""
+        return super().extra_repr() + (", inplace=True" if self.inplace else "")
 
 
 class BatchNorm1d(BatchNormBase, torch.nn.BatchNorm1d):
@@ -133,10 +172,12 @@ class LazyBatchNormBase(_LazyNormBase, BatchNormBase):
         *,
         bias: bool = True,
         activation: str | None = None,
+        inplace: bool = False,
     ) -> None:
-        check_activation(activation)
+        check_activation(activation, invertible=inplace)
         super().__init__(eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.activation = activation
+        self.inplace = inplace
 
     def initialize_parameters(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
         """Give parameters and buffers the size of x's feature axis."""

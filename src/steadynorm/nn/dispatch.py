@@ -35,10 +35,12 @@ def by_batch(
     weight: Tensor | None,
     bias: Tensor | None,
     running: RunningStatistics | None,
+    *,
     moves: bool,
     momentum: float | None,
     eps: float,
     activation: str | None,
+    inplace: bool,
 ) -> Tensor:
     """Return y by the batch's own statistics.
 
@@ -48,13 +50,21 @@ def by_batch(
         running: what the layer has of running statistics.
         moves: move them towards the batch's. What is saved for backward does not depend on it, so that a recomputation,
             which moves nothing, saves the same.
+        inplace: y may take the place of x.
     """
-    way = "torch" if mask is not None else route(x, residual, weight, bias, None if running is None else running.mean)
-    if way == "kernel":
+    way = route(x, residual, weight, bias, None if running is None else running.mean)
+    if way == "kernel" and mask is None:
         moving = running if moves else None
+        if inplace and residual is None and _may_be_overwritten(x):
+            return kernels.batch_norm_in_place(x, weight, bias, moving, momentum, eps, activation)
         return kernels.batch_norm(x, residual, weight, bias, moving, momentum, eps, activation)
     mean = var = present = None
-    if way == "traced kernel":
+    if way == "kernel":
+        with torch.no_grad():
+            moments = functional.batch_moments(x, mask=mask)
+        mean, var, present = moments.mean, moments.unbiased_var, moments.count > 0
+        y = kernels.batch_norm_by_moments(x, residual, weight, bias, moments, eps, activation, mask=mask)
+    elif way == "traced kernel" and mask is None:
         y, mean, var = kernels.batch_norm_traced(x, residual, weight, bias, eps, activation)
         n = x.numel() // x.shape[1]
         var = var * (n / (n - 1))
@@ -119,6 +129,15 @@ def _suits(x: Tensor, residual: Tensor | None, weight: Tensor | None, bias: Tens
         return False
     allowed = _WEIGHTS[dtype]
     return all(v is None or (v.dtype in allowed and type(v) in _PLAIN and v.is_cpu) for v in (weight, bias))
+
+
+def _may_be_overwritten(x: Tensor) -> bool:
+    """Tell whether autograd made x, and would notice whoever else needs it; without gradients nothing is kept at all.
+
+    In 16 bits y would not hold x well enough.
+    """
+    recorded = torch.is_grad_enabled() and x.requires_grad and not x.is_leaf and x._base is None
+    return recorded and x.dtype is not torch.bfloat16 and (x.is_contiguous() or x.movedim(1, -1).is_contiguous())
 
 
 def _affine(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -1,6 +1,7 @@
 // The activations: value(z), and slope_times(z, dy), the gradient with respect to z of what is given for the output.
 //
 // Where only the sign of z counts, the output may be given for it (from_output). `cheap` is without an exponential.
+// What loses nothing has an inverse.
 // Exponentials are computed here, since the compiler's vector library needs flags that drop NaN and denormals.
 #pragma once
 
@@ -97,13 +98,14 @@ template <class A, int N> struct Logistic {
 };
 
 struct Identity {
-  static constexpr bool from_output = false, cheap = true;
+  static constexpr bool from_output = false, cheap = true, invertible = true;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return z; }
+  template <class A, int N> static vec<A, N> inverse(vec<A, N> y) { return y; }
   template <class A, int N> static vec<A, N> slope_times(vec<A, N>, vec<A, N> dy) { return dy; }
 };
 
 struct Relu {
-  static constexpr bool from_output = true, cheap = true;
+  static constexpr bool from_output = true, cheap = true, invertible = false;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return z <= A(0) ? vec<A, N>{} : z; }
   template <class A, int N> static vec<A, N> slope_times(vec<A, N> z, vec<A, N> dy) {
     return z <= A(0) ? vec<A, N>{} : dy;
@@ -111,15 +113,16 @@ struct Relu {
 };
 
 struct LeakyRelu {
-  static constexpr bool from_output = true, cheap = true;
+  static constexpr bool from_output = true, cheap = true, invertible = true;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return z > A(0) ? z : z * A(0.01); }
+  template <class A, int N> static vec<A, N> inverse(vec<A, N> y) { return y > A(0) ? y : y / A(0.01); }
   template <class A, int N> static vec<A, N> slope_times(vec<A, N> z, vec<A, N> dy) {
     return z > A(0) ? dy : dy * A(0.01);
   }
 };
 
 struct Silu {
-  static constexpr bool from_output = false, cheap = false;
+  static constexpr bool from_output = false, cheap = false, invertible = false;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return z * Logistic<A, N>(z).value; }
   template <class A, int N> static vec<A, N> slope_times(vec<A, N> z, vec<A, N> dy) {
     const Logistic<A, N> s(z);
@@ -129,7 +132,7 @@ struct Silu {
 
 // z Φ(z), Φ the normal distribution: Φ(−t) = exp(−t²/2) · ½ erfcx(t/√2).
 struct Gelu {
-  static constexpr bool from_output = false, cheap = false;
+  static constexpr bool from_output = false, cheap = false, invertible = false;
   template <class A, int N> static void distribution(vec<A, N> z, vec<A, N>& below, vec<A, N>& bell) {
     using V = vec<A, N>;
     V t = magnitude<A, N>(z);
@@ -151,7 +154,7 @@ struct Gelu {
 };
 
 struct Sigmoid {
-  static constexpr bool from_output = false, cheap = false;
+  static constexpr bool from_output = false, cheap = false, invertible = false;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return Logistic<A, N>(z).value; }
   template <class A, int N> static vec<A, N> slope_times(vec<A, N> z, vec<A, N> dy) {
     const Logistic<A, N> s(z);
@@ -160,7 +163,7 @@ struct Sigmoid {
 };
 
 struct Tanh {
-  static constexpr bool from_output = false, cheap = false;
+  static constexpr bool from_output = false, cheap = false, invertible = false;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) {
     auto e = Exponential<A, N>(A(-2) * magnitude<A, N>(z)).minus_one();
     auto t = e / (A(2) + e);
@@ -173,7 +176,7 @@ struct Tanh {
 };
 
 struct Hardswish {
-  static constexpr bool from_output = false, cheap = true;
+  static constexpr bool from_output = false, cheap = true, invertible = false;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) {
     auto gate = z + A(3);
     gate = gate < A(0) ? vec<A, N>{} : gate;

@@ -18,6 +18,18 @@ template <class T, class Act> struct Forward {
   }
 };
 
+// x = (activation⁻¹(y) − shift) / scale + mean in one place.
+template <class T, class Act> struct Inverse {
+  using A = arithmetic<T>;
+  const T* y;
+  T* x;
+
+  template <int N> STEADYNORM_INLINE void operator()(Lanes<N>, int64_t i, const Values<A, N>& v) const {
+    const auto z = Act::template inverse<A, N>(load<N>(y + i));
+    store<N>(x + i, (z - v.shift) / v.scale + v.mean);
+  }
+};
+
 // dz = activation'(z) · dy in one place, z being computed anew; `saved` is the residual, or the output if that tells.
 template <class T, class Act> struct Gradient {
   using A = arithmetic<T>;
@@ -213,6 +225,17 @@ template <class T> void normalize(const Inputs<T>& in, const Affine<arithmetic<T
   });
 }
 
+template <class T> bool recover(const Inputs<T>& in, const Affine<arithmetic<T>>& affine, T* x) {
+  bool invertible = false;
+  with_activation(in.activation, [&](auto act) {
+    if constexpr (decltype(act)::invertible) {
+      apply_everywhere(in.layout, affine.features, Inverse<T, decltype(act)>{in.x, x});
+      invertible = true;
+    }
+  });
+  return invertible;
+}
+
 template <class T>
 void backward(const Inputs<T>& in, const T* dy, Affine<arithmetic<T>>& affine, Statistics<arithmetic<T>> statistics,
               const Gradients<T>& out) {
@@ -240,6 +263,7 @@ template std::vector<Moments> measure(const Layout&, const Type*);
 template std::vector<Moments> normalize_by_batch(const Inputs<Type>&, Affine<arithmetic<Type>>&,
                                                  Statistics<arithmetic<Type>>, double, Type*);
 template void normalize(const Inputs<Type>&, const Affine<arithmetic<Type>>&, Type*);
+template bool recover(const Inputs<Type>&, const Affine<arithmetic<Type>>&, Type*);
 template void backward(const Inputs<Type>&, const Type*, Affine<arithmetic<Type>>&, Statistics<arithmetic<Type>>,
                        const Gradients<Type>&);
 template void backward_apply(const Inputs<Type>&, const Type*, const Affine<arithmetic<Type>>&, Type*);

@@ -15,13 +15,16 @@ template <class T> struct Inputs {
 // The moments of each feature.
 template <class T> std::vector<Moments> measure(const Layout& layout, const T* x);
 
-// y by the batch's own statistics, which are filled in; its moments are returned.
+// y by the batch's own statistics, which are filled in; its moments are returned. y may be x.
 template <class T>
 std::vector<Moments> normalize_by_batch(const Inputs<T>& in, Affine<arithmetic<T>>& affine,
                                         Statistics<arithmetic<T>> statistics, double eps, T* y);
 
 // y by the affine map as it stands.
 template <class T> void normalize(const Inputs<T>& in, const Affine<arithmetic<T>>& affine, T* y);
+
+// x from the y that the affine map, as it stands, made of it; false if the activation has no inverse.
+template <class T> bool recover(const Inputs<T>& y, const Affine<arithmetic<T>>& affine, T* x);
 
 template <class T> struct Gradients {
   T *dx, *dz;  // null if not asked for

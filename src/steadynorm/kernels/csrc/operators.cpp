@@ -54,50 +54,95 @@ template <class T> struct Operands {
   }
 };
 
-// y, statistics, moments
+// The running statistics of a layer, or none of them.
+struct MaybeRunning {
+  Maybe mean, var, batches, skipped;
+  std::optional<double> momentum;
+
+  template <class A> void update(const std::vector<Moments>& batch) const {
+    if (!mean) return;
+    Running<A>{data<A>(mean), data<A>(var), data<int64_t>(batches), data<int64_t>(skipped), momentum}.update(batch);
+  }
+
+  // Before anything is computed.
+  void check(int64_t c, size_t number_size) const {
+    if (!mean && !var && !batches && !skipped) return;
+    STD_TORCH_CHECK(mean && var && batches && skipped, "running statistics must be given all four, or none");
+    const auto holds = [](const Tensor& t, int64_t numbers, size_t size) {
+      return t.numel() == numbers && t.is_contiguous() && size_t(t.element_size()) == size;
+    };
+    STD_TORCH_CHECK(holds(*mean, c, number_size) && holds(*var, c, number_size),
+                    "running statistics must hold a number for each feature, float32, or float64 as the input is");
+    STD_TORCH_CHECK(holds(*batches, 1, 8) && holds(*skipped, c, 8),
+                    "the number of batches must be an int64, skipped updates an int64 for each feature");
+  }
+};
+
+// Normalizes into y, which may be the input; statistics are filled in; the moments are returned.
 template <class T>
-std::tuple<Tensor, Tensor, std::vector<Moments>> by_batch(const Tensor& input, const Maybe& residual,
-                                                          const Maybe& weight, const Maybe& bias, double eps,
-                                                          int64_t activation) {
-  const Operands<T> operands(input, residual, activation);
+std::vector<Moments> by_batch(const Operands<T>& operands, const Maybe& weight, const Maybe& bias,
+                              const MaybeRunning& running, double eps, const Tensor& y, const Tensor& statistics) {
   const int64_t c = operands.in.layout.c;
-  const Tensor y = unfilled_like(operands.x), statistics = new_numbers<T>({3, c});
+  running.check(c, sizeof(arithmetic<T>));
   auto affine = affine_of<T>(weight, bias, c);
   auto batch = normalize_by_batch<T>(operands.in, affine, statistics_of<T>(statistics, c), eps, data<T>(y));
-  return {y, statistics, std::move(batch)};
+  running.update<arithmetic<T>>(batch);
+  return batch;
+}
+
+std::tuple<Tensor, Tensor> forward(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
+                                   const Maybe& running_mean, const Maybe& running_var,
+                                   const Maybe& num_batches_tracked, const Maybe& skipped_updates,
+                                   std::optional<double> momentum, double eps, int64_t activation) {
+  return with_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const Operands<T> operands(x, residual, activation);
+    const Tensor y = unfilled_like(operands.x), statistics = new_numbers<T>({3, operands.in.layout.c});
+    by_batch(operands, weight, bias, {running_mean, running_var, num_batches_tracked, skipped_updates, momentum}, eps,
+             y, statistics);
+    return std::tuple(y, statistics);
+  });
+}
+
+Tensor forward_in_place(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
+                        const Maybe& running_mean, const Maybe& running_var, const Maybe& num_batches_tracked,
+                        const Maybe& skipped_updates, std::optional<double> momentum, double eps,
+                        int64_t activation) {
+  return with_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    STD_TORCH_CHECK(layout_of(x).dense, "what is overwritten must be contiguous or channels_last");
+    const Operands<T> operands(x, residual, activation);
+    const Tensor statistics = new_numbers<T>({3, operands.in.layout.c});
+    by_batch(operands, weight, bias, {running_mean, running_var, num_batches_tracked, skipped_updates, momentum}, eps,
+             x, statistics);
+    return statistics;
+  });
 }
 
 std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const Maybe& residual, const Maybe& weight,
                                               const Maybe& bias, double eps, int64_t activation) {
   return with_type(x, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    auto [y, statistics, batch] = by_batch<T>(x, residual, weight, bias, eps, activation);
-    const int64_t c = batch.size();
-    const Tensor var = new_numbers<T>({c});
+    const Operands<T> operands(x, residual, activation);
+    const int64_t c = operands.in.layout.c;
+    const Tensor y = unfilled_like(operands.x), statistics = new_numbers<T>({3, c}), var = new_numbers<T>({c});
+    const auto batch = by_batch(operands, weight, bias, {}, eps, y, statistics);
     for (int64_t i = 0; i < c; ++i) data<arithmetic<T>>(var)[i] = arithmetic<T>(batch[i].variance());
     return std::tuple(y, statistics, var);
   });
 }
 
-std::tuple<Tensor, Tensor> batch_norm_tracking(const Tensor& x, const Maybe& residual, const Maybe& weight,
-                                               const Maybe& bias, const Tensor& running_mean,
-                                               const Tensor& running_var, const Maybe& num_batches_tracked,
-                                               const Tensor& skipped_updates, std::optional<double> momentum,
-                                               double eps, int64_t activation) {
-  return with_type(x, [&](auto* type) {
+Tensor recover_from(const Tensor& y, const Maybe& weight, const Maybe& bias, const Tensor& statistics,
+               int64_t activation) {
+  return with_type(y, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    using A = arithmetic<T>;
-    for (const Tensor* t : {&running_mean, &running_var})
-      STD_TORCH_CHECK(t->numel() == x.size(1) && t->is_contiguous() && t->element_size() == sizeof(A),
-                      "running statistics must hold a number for each feature, float32, or float64 as the input is");
-    STD_TORCH_CHECK(skipped_updates.numel() == x.size(1) && skipped_updates.is_contiguous() &&
-                        skipped_updates.element_size() == 8,
-                    "skipped updates must be an int64 for each feature");
-    auto [y, statistics, batch] = by_batch<T>(x, residual, weight, bias, eps, activation);
-    Running<A>{data<A>(running_mean), data<A>(running_var), data<int64_t>(num_batches_tracked),
-               data<int64_t>(skipped_updates), momentum}
-        .update(batch);
-    return std::tuple(y, statistics);
+    const Operands<T> operands(y, {}, activation);
+    const int64_t c = operands.in.layout.c;
+    const Tensor x = unfilled_like(operands.x);
+    auto affine = affine_of<T>(weight, bias, c);
+    affine.set_all(statistics_of<T>(statistics, c));
+    STD_TORCH_CHECK(recover(operands.in, affine, data<T>(x)), "activation number ", activation, " has no inverse");
+    return x;
   });
 }
 
@@ -175,9 +220,12 @@ Tensor backward_apply_to(const Tensor& gradient, const Tensor& input, const Mayb
 
 STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("moments", TORCH_BOX(&steadynorm::moments));
-  library.impl("normalize", TORCH_BOX(&steadynorm::normalize_by));
+  library.impl("forward", TORCH_BOX(&steadynorm::forward));
+  library.impl("forward_", TORCH_BOX(&steadynorm::forward_in_place));
   library.impl("batch_norm", TORCH_BOX(&steadynorm::batch_norm));
-  library.impl("batch_norm_tracking", TORCH_BOX(&steadynorm::batch_norm_tracking));
+  library.impl("recover", TORCH_BOX(&steadynorm::recover_from));
+  library.impl("normalize", TORCH_BOX(&steadynorm::normalize_by));
+  library.impl("inference", TORCH_BOX(&steadynorm::normalize_by));
   library.impl("backward", TORCH_BOX(&steadynorm::backward_of));
   library.impl("backward_apply", TORCH_BOX(&steadynorm::backward_apply_to));
 }
