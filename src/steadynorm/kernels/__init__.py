@@ -9,7 +9,7 @@ from .by_moments import batch_norm_by_moments
 from .in_place import batch_norm_in_place
 from .library import load, loaded, ready, status
 from .modes import plain
-from .operators import INVERTIBLE
+from .operators import INVERTIBLE, moments
 
 __all__ = [
     "INVERTIBLE",
@@ -21,6 +21,7 @@ __all__ = [
     "inference_traced",
     "load",
     "loaded",
+    "moments",
     "plain",
     "ready",
     "status",
