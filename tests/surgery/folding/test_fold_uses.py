@@ -29,6 +29,11 @@ USES = {
         {"n": "c, d", "m": None},
         "model",
     ),
+    "batch norm of two convolutions, another behind one": (
+        lambda s, x: s.n(s.c(x)) + s.m(s.n(s.d(x))),
+        {"n": "c, d", "m": "d"},
+        "",
+    ),
     "batch norm of a convolution and of the input": (
         lambda s, x: s.n(s.c(x)) + s.n(x) + s.m(x),
         {"n": None, "m": None},
