@@ -36,11 +36,12 @@ def measure(name: str) -> dict[str, Any]:
         expected = model(image)
         for other in models.values():
             torch.testing.assert_close(other(image), expected, rtol=1e-3, atol=1e-3)
+        error = float((folded(image) - expected).abs().max() / expected.abs().max())
         timings = interleave({n: lambda m=m: m(image) for n, m in models.items()}, rounds=ROUNDS)
     return {
         "network": name,
         "batch norms": len(report),
-        "largest error": float((folded(image) - expected).abs().max() / expected.abs().max()),
+        "largest error": error,
         "contestants": [
             {
                 "name": n,
