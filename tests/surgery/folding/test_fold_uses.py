@@ -186,6 +186,21 @@ def test_a_shared_weight_is_kept():
     assert folded[0].weight is folded[3].weight
 
 
+class Packed(torch.Tensor):
+    """As quantizing and distributing libraries have them."""
+
+    def new_empty(self, *args, **kwargs):
+        return super().new_empty(*args, **kwargs).as_subclass(Packed)
+
+
+def test_parameters_of_another_kind_are_kept():
+    model = ready(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    model[0].weight = nn.Parameter(model[0].weight.detach().as_subclass(Packed))
+    folded, report = check(model, torch.randn(3, 4), {"1": None})
+    assert "0: has parameters of another kind, Packed" in why(report)["1"]
+    assert type(folded[0].weight) is Packed
+
+
 def test_a_shared_block_folds_once():
     block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU())
     model = ready(nn.Sequential(block, nn.Sequential(block, nn.Tanh()), block))

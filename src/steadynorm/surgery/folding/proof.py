@@ -58,7 +58,7 @@ def prove(
         _run(folded, examples, expected, put_right)
         ours = _run(folded, examples, (), lambda *_: None)
     except ModelError as raised:
-        raise FoldError(f"the folded model does not run where the original does: {raised}") from raised
+        raise FoldError(f"the changed model does not run where the original does: {raised}") from raised
     for point, tensors in expected.items():
         for original in tensors:  # a layer that the folded model called less often
             compare(point, None, original)
@@ -68,8 +68,8 @@ def prove(
     for name, error, allowed in found:
         if not error <= allowed:
             raise FoldError(
-                f"the folded model must equal the original within {allowed:.1e} of the largest magnitude, but differs "
-                f"by {error:.1e} at {name or 'the output'}: give a larger tolerance, or fold model.double()"
+                f"the changed model must equal the original within {allowed:.1e} of the largest magnitude, but differs "
+                f"by {error:.1e} at {name or 'the output'}: start from model.double(), or give fold a larger tolerance"
             )
         errors[name] = max(errors[name], error)
     return errors
