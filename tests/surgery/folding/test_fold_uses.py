@@ -91,6 +91,11 @@ USES = {
         {"n": None, "m": None},
         "something that keeps it",
     ),
+    "a nonlinearity behind what only moves": (
+        lambda s, x: s.n(s.c(x).relu().flip(2)) + s.m(x),
+        {"n": None, "m": None},
+        "its input comes from relu in the model",
+    ),
     "never called": (lambda s, x: s.n(s.c(x)), {"n": "c", "m": None}, "did not run on the examples"),
 }
 
