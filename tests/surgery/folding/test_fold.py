@@ -82,6 +82,11 @@ class FrozenBatchNorm2d(nn.Module):
         return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
 
 
+class FrozenBatchNormWithAnother2d(FrozenBatchNorm2d):
+    def forward(self, x):
+        return super().forward(x) + 0.05
+
+
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
     def forward(self, x):
         return super().forward(x).relu()
@@ -98,6 +103,7 @@ def test_other_batch_norms_fold_too(norm):
     [
         (OtherForward, "OtherForward overrides forward"),
         (FrozenBatchNormAct2d, "FrozenBatchNormAct2d does more than scale and shift"),
+        (FrozenBatchNormWithAnother2d, "FrozenBatchNormWithAnother2d does more than scale and shift"),
         (lambda c: nn.BatchNorm2d(c, track_running_stats=False), "keeps no running statistics"),
     ],
 )

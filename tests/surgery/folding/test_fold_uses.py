@@ -12,6 +12,13 @@ from folding import Net, check, layers, ready, why
 # --- who else uses it -------------------------------------------------------------------------------------------------
 
 
+def circle(y):
+    """Return y, which a list that holds itself holds too."""
+    ring = [y]
+    ring.append(ring)
+    return y
+
+
 USES = {
     "both used once": (lambda s, x: s.m(s.d(s.n(s.c(x)))), {"n": "c", "m": "d"}, ""),
     "output used elsewhere": (lambda s, x: s.n(y := s.c(x)) + y + s.m(x), {"n": None, "m": None}, "c also goes to add"),
@@ -96,6 +103,7 @@ USES = {
         {"n": None, "m": None},
         "its input comes from relu in the model",
     ),
+    "held by a circle that nobody keeps": (lambda s, x: s.n(circle(s.c(x))) + s.m(s.d(x)), {"n": "c", "m": "d"}, ""),
     "never called": (lambda s, x: s.n(s.c(x)), {"n": "c", "m": None}, "did not run on the examples"),
 }
 
