@@ -8,6 +8,7 @@ from torch import nn
 
 import steadynorm as sn
 from folding import Net, check, layers, outcome, ready, why
+from steadynorm.errors import FoldError
 
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 CONVS = {
@@ -81,6 +82,11 @@ class FrozenBatchNorm2d(nn.Module):
         return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
 
 
+class FrozenBatchNormWithAnother2d(FrozenBatchNorm2d):
+    def forward(self, x):
+        return super().forward(x) + 0.05
+
+
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
     def forward(self, x):
         return super().forward(x).relu()
@@ -97,6 +103,7 @@ def test_other_batch_norms_fold_too(norm):
     [
         (OtherForward, "OtherForward overrides forward"),
         (FrozenBatchNormAct2d, "FrozenBatchNormAct2d does more than scale and shift"),
+        (FrozenBatchNormWithAnother2d, "FrozenBatchNormWithAnother2d does more than scale and shift"),
         (lambda c: nn.BatchNorm2d(c, track_running_stats=False), "keeps no running statistics"),
     ],
 )
@@ -371,6 +378,17 @@ def test_weights_keep_their_dtype_and_layout(dtype, norm):
     assert folded[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert not folded[0].weight.requires_grad
     assert not folded[0].bias.requires_grad
+
+
+def test_errors_are_of_each_layer_by_itself():
+    """The output says nothing of the layer here, and of the next one only what that does by itself."""
+    model = ready(Net(lambda s, x: s.m(s.d(s.n(s.c(x)) * 0)), **layers()))
+    _, report = check(model, torch.randn(2, 3, 5, 5), {"n": "c", "m": "d"})
+    first, second = (row["error"] for row in report)
+    assert 0 < first < 1e-6
+    assert second < 1e-6
+    with pytest.raises(FoldError, match=r"differs by .* at n"):
+        sn.fold(model, torch.randn(2, 3, 5, 5), tolerance=first / 100)
 
 
 def test_weights_are_rounded_once():
