@@ -203,12 +203,13 @@ def test_switched_off(fresh, home, monkeypatch, word):
 
 
 def test_a_failing_build_warns_once_and_status_has_the_words(fresh, home):
-    script(home / "cxx", "sys.stderr.write('no such header\\nand more'); sys.exit(3)")
+    script(home / "cxx", "sys.stderr.write('no such header\\nan error, and more'); sys.exit(3)")
     with pytest.warns(RuntimeWarning, match="torch's own operators serve instead") as caught:
         assert not library.ready()
     assert len(caught) == 1
     assert str(build.entry()) in str(caught[0].message)
-    assert "no such header\nand more" in library.status()
+    assert str(caught[0].message).endswith("It says: an error, and more")
+    assert "no such header\nan error, and more" in library.status()
     assert not library.ready()  # a second warning would be an error here
 
 

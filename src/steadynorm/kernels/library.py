@@ -103,11 +103,12 @@ def _settle(wait_seconds: float) -> None:
         _logger.info("kernels: %s", _State.words)
     except (build.BuildFailed, OSError, RuntimeError) as error:
         _State.settled, _State.words = True, f"none: {error}"
-        place = build.entry()
+        lines = [*str(error).splitlines(), type(error).__name__]
+        told = next((line for line in lines if "error" in line), lines[0])
         warnings.warn(
             "steadynorm's kernels cannot be used, and torch's own operators serve instead, with the same results. "
-            f"`steadynorm env` shows why; delete {place} to try again, or set STEADYNORM_KERNELS=off. "
-            f"First line: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"`steadynorm env` shows why; delete {build.entry()} to try again, or set STEADYNORM_KERNELS=off. "
+            f"It says: {told}",
             RuntimeWarning,
             stacklevel=2,
         )
