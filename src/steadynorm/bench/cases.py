@@ -107,9 +107,15 @@ def compare_layers(
     for case in cases:
         progress(case)
         contestants = case.contestants(compiled=compiled(case))
-        torch.testing.assert_close(contestants["steadynorm"](), contestants["torch"](), rtol=1e-3, atol=1e-4)
+        _check(contestants["steadynorm"](), contestants["torch"]())
         results[case] = interleave(contestants, rounds=rounds)
     return results
+
+
+def _check(ours: object, theirs: object) -> None:
+    """Compare in the scale of the largest value: sums of 100 000 gradients cancel, and torch's are rounded too."""
+    for found, expected in zip(*(v if isinstance(v, tuple) else (v,) for v in (ours, theirs)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def rows(results: Mapping[LayerCase, Mapping[str, Timing]]) -> list[dict[str, Any]]:
