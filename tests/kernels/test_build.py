@@ -45,6 +45,7 @@ def links(home):
 def test_an_entry_is_made_once_and_found_again(home, capsys):
     folder = build.entry()
     assert build.cached(folder) is None
+    (folder.parent / "building-killed").mkdir(parents=True)
     path = build.library(folder, wait_seconds=0)
     assert path.read_text() == "a library"
     err = capsys.readouterr().err
@@ -176,7 +177,14 @@ def test_many_processes_build_once(home):
 @pytest.fixture
 def fresh(home, monkeypatch):
     """A process that has not tried yet, and loads whatever is built."""
-    for name, value in {"loaded": False, "settled": False, "next_try": 0.0, "forked": False, "words": "fresh"}.items():
+    for name, value in {
+        "loaded": False,
+        "settled": False,
+        "next_try": 0.0,
+        "forked": False,
+        "words": "fresh",
+        "failure": "",
+    }.items():
         monkeypatch.setattr(library._State, name, value)
     loads = []
     monkeypatch.setattr(library.torch.ops, "load_library", loads.append)
@@ -209,7 +217,9 @@ def test_a_failing_build_warns_once_and_status_has_the_words(fresh, home):
     assert len(caught) == 1
     assert str(build.entry()) in str(caught[0].message)
     assert str(caught[0].message).endswith("It says: an error, and more")
-    assert "no such header\nan error, and more" in library.status()
+    assert "no such header\nan error, and more" in library.failure()
+    assert str(home) not in library.status()
+    assert library.status().startswith("none")
     assert not library.ready()  # a second warning would be an error here
 
 
