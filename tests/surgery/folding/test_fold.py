@@ -136,6 +136,15 @@ def test_a_frozen_layer_that_is_given_more_is_kept():
     assert "given more than its input" in why(report)["n"]
 
 
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_a_frozen_layer_of_ours_leaves_its_residual_and_mask(activation):
+    def way(s, x):
+        return s.n(s.c(x), x, mask=x[:, :1] > 0) + s.m(s.d(x))
+
+    model = ready(Net(way, **layers(n=sn.nn.FrozenBatchNorm2d(3, activation=activation))))
+    check(model, torch.randn(2, 3, 5, 5), {"n": "c", "m": "d"}, torch.randn(3, 3, 7, 7))
+
+
 def test_a_forward_planted_on_an_instance_is_kept():
     model = ready(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
     model[1].forward = lambda x: x * 2
