@@ -66,14 +66,14 @@ class NormBase(WideStatistics, _NormBase):
         if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
             residual = None if residual is None else torch.where(mask, residual, 0)
-        y = self._normalize_by_batch(x, mask) if by_batch else self._normalize_by_running(x)
+        y = self._normalize_by_batch(x, mask) if by_batch else self._normalize_by_running(x, mask)
         if residual is not None:
             y = y + residual
         if self.activation is not None:
             y = ACTIVATIONS[self.activation](y)
         return y if mask is None else torch.where(mask, y, 0)
 
-    def _normalize_by_running(self, x: Tensor) -> Tensor:
+    def _normalize_by_running(self, x: Tensor, mask: Tensor | None) -> Tensor:
         gamma, beta = self._affine()
         return F.batch_norm(x, self.running_mean, self.running_var, gamma, beta, False, 0.0, self.eps)
 
@@ -175,9 +175,9 @@ class BatchNormBase(NormBase, _BatchNorm):
     def _normalize_by_batch(self, x: Tensor, mask: Tensor | None) -> Tensor:
         gamma, beta = self._affine()
         tracks = self.training and self.track_running_stats and self.running_mean is not None
-        if mask is not None:
-            y, moments = functional.batch_norm(x, gamma, beta, eps=self.eps, mask=mask)
-            mean, var, present = moments.mean, moments.unbiased_var, moments.count > 0
+        if mask is not None or not self._is_plain:
+            y, moments = self._transform(x, gamma, beta, mask)
+            (mean, var), present = self._stored(moments), moments.count > 0
         elif tracks:
             # torch's operator writes the batch's own mean and unbiased variance here, and they are averaged in below: a
             # running buffer that backward saved is never repaired in place. They are passed whether or not they will be
@@ -191,16 +191,33 @@ class BatchNormBase(NormBase, _BatchNorm):
             self._update_running_statistics(x, mean, var, present)
         return y
 
+    # In these a method may differ from batch norm; all else is the same for each.
+
+    _is_plain = True  # whether _transform is batch norm's, which torch's operator computes too
+
+    def _transform(
+        self, x: Tensor, gamma: Tensor | None, beta: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        """Normalize by the batch, and return what :meth:`_stored` takes the running statistics from."""
+        return functional.batch_norm(x, gamma, beta, eps=self.eps, mask=mask)
+
+    def _stored(self, moments: Any) -> tuple[Tensor, Tensor]:
+        """Return what is averaged into the running mean and variance."""
+        return moments.mean, moments.unbiased_var
+
+    def _running(self) -> functional.RunningStatistics:
+        tracked = self.num_batches_tracked
+        if tracked is None:  # torch allows to take this one away
+            tracked = torch.zeros((), dtype=torch.int64, device=self.running_mean.device)  # type: ignore[union-attr]
+        return functional.RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
+
     @torch.no_grad()
     def _update_running_statistics(self, x: Tensor, mean: Tensor, var: Tensor, present: Tensor | None) -> None:
         if x.numel() == 0:  # nothing to average; torch counts the batch, and with equal weights that would be wrong
             if self.momentum is not None and self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
             return
-        tracked = self.num_batches_tracked
-        if tracked is None:  # torch allows to take this one away
-            tracked = torch.zeros((), dtype=torch.int64, device=mean.device)
-        running = functional.RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
+        running = self._running()
         moved = functional.update_running_statistics(running, mean, var, momentum=self.momentum, present=present)
         for buffer, value in zip(running, moved, strict=True):
             buffer.copy_(value)

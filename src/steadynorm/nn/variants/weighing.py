@@ -1,0 +1,60 @@
+"""Batch normalization whose inference weighs in each example's own statistics, as a layer."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ... import functional
+from ...functional.variants.weighing import check_alpha
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+
+__all__ = ["ExampleWeighedBatchNorm1d", "ExampleWeighedBatchNorm2d", "ExampleWeighedBatchNorm3d"]
+
+
+class ExampleWeighedBatchNormBase(BatchNormBase):
+    r"""Batch normalization in training; in evaluation each example's own statistics have a share α beside the running.
+
+    .. math:: \mu_i = \alpha\,\mathrm E[x_i] + (1-\alpha)\,\mathrm E[x]
+
+    In training an example is one of the m that make its statistics, in evaluation it is not: giving it a share again
+    narrows the gap, the more the smaller m was. It needs no training: load a trained batch norm's state_dict and choose
+    α on validation data.
+
+    Reference: Summers & Dinneen 2020 (arXiv:1906.03548), *Inference Example Weighing*; the formula is
+    :func:`steadynorm.functional.example_weighed_norm`.
+
+    In evaluation it is no affine map with constants, so it cannot be folded into a convolution.
+
+    Args:
+        alpha: α, between 0 and 1; 0 is batch norm.
+        others: as of :class:`steadynorm.nn.BatchNorm2d`, whose state_dict it shares.
+
+    Raises: as batch norm does; ArgumentError for α.
+    """
+
+    def __init__(self, *args: Any, alpha: float, **kwargs: Any) -> None:
+        check_alpha(alpha)
+        super().__init__(*args, **kwargs)
+        self.alpha = alpha
+
+    def _normalize_by_running(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        running = self._running()
+        return functional.example_weighed_norm(
+            x, running.mean, running.var, *self._affine(), alpha=self.alpha, eps=self.eps, mask=mask
+        )
+
+    def extra_repr(self) -> str:
+        """Return batch norm's text and the share."""
+        return f"{super().extra_repr()}, alpha={self.alpha}"
+
+
+class ExampleWeighedBatchNorm1d(ExampleWeighedBatchNormBase, BatchNorm1d):
+    """For (N, C) or (N, C, L) input; all else as in :class:`ExampleWeighedBatchNormBase`."""
+
+
+class ExampleWeighedBatchNorm2d(ExampleWeighedBatchNormBase, BatchNorm2d):
+    """For (N, C, H, W) input; all else as in :class:`ExampleWeighedBatchNormBase`."""
+
+
+class ExampleWeighedBatchNorm3d(ExampleWeighedBatchNormBase, BatchNorm3d):
+    """For (N, C, D, H, W) input; all else as in :class:`ExampleWeighedBatchNormBase`."""
