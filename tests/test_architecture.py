@@ -30,6 +30,8 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 PUBLIC = {
     "steadynorm": [
         "__version__",
+        "accumulated_statistics",
+        "convert_stats",
         "errors",
         "functional",
         "nn",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .functional.conventions import convert_stats as convert_stats
+    from .surgery.accumulate import accumulated_statistics as accumulated_statistics
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibrate import recalibrate_ as recalibrate_
@@ -22,6 +24,8 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "accumulated_statistics": "surgery.accumulate",
+    "convert_stats": "functional.conventions",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibrate",
