@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check tables bench mutants wheel-test clean
+.PHONY: reproduce test check tables bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 .venv/installed: pyproject.toml constraints.txt
@@ -32,6 +32,12 @@ bench: .venv/installed
 
 mutants: .venv/installed
 	$(BIN)/python tools/mutants.py
+
+# The kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, over the shapes and layouts of their tests.
+sanitize: .venv/installed
+	CXX='c++ -fsanitize=address,undefined -fno-sanitize-recover=all' XDG_CACHE_HOME=$(CURDIR)/build/sanitize \
+	LD_PRELOAD=$$(c++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	$(BIN)/python -m pytest tests/kernels/test_operators.py
 
 wheel-test: .venv/installed
 	$(BIN)/python tools/wheel_test.py

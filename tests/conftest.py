@@ -16,3 +16,26 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def kernels_loaded():
+    """The kernels of this machine; without a compiler, or switched off, there is nothing to test."""
+    from steadynorm import kernels
+
+    if not kernels.load():
+        if kernels.status().startswith(("off", "none: no C++ compiler", "none: they are built on POSIX")):
+            pytest.skip(f"kernels are {kernels.status()}")
+        pytest.fail(kernels.status())
+
+
+@pytest.fixture(params=["kernels", "torch"])
+def either_way(request, monkeypatch):
+    """Run a test twice: where the kernels take what they can, and where torch's operators take all."""
+    from steadynorm.nn import dispatch
+
+    if request.param == "kernels":
+        request.getfixturevalue("kernels_loaded")
+    else:
+        monkeypatch.setattr(dispatch.kernels, "ready", lambda: False)
+        monkeypatch.setattr(dispatch.kernels, "loaded", lambda: False)

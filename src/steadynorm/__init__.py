@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from . import reports as reports
     from .functional.conventions import convert_stats as convert_stats
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
+    from .surgery.conversion.convert import convert_ as convert_
+    from .surgery.conversion.freeze import freeze_ as freeze_
+    from .surgery.conversion.freeze import unfreeze_ as unfreeze_
+    from .surgery.folding.biases import drop_redundant_biases_ as drop_redundant_biases_
+    from .surgery.folding.fold import fold as fold
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
-    from .surgery.recalibrate import recalibrate_ as recalibrate_
+    from .surgery.recalibration.recalibrate import recalibrate_ as recalibrate_
 
 __version__ = "0.1.0"
 
@@ -26,9 +31,14 @@ _HOME = {
     "reports": "",
     "accumulated_statistics": "surgery.accumulate",
     "convert_stats": "functional.conventions",
+    "convert_": "surgery.conversion.convert",
+    "drop_redundant_biases_": "surgery.folding.biases",
+    "fold": "surgery.folding.fold",
+    "freeze_": "surgery.conversion.freeze",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
-    "recalibrate_": "surgery.recalibrate",
+    "recalibrate_": "surgery.recalibration.recalibrate",
+    "unfreeze_": "surgery.conversion.freeze",
 }
 
 __all__ = ["__version__", *_HOME]

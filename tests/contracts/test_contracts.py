@@ -16,6 +16,8 @@ from steadynorm.functional import draw_noise
 from steadynorm.nn import domain
 from steadynorm.nn.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 # By method: the formula in loops, (layer, x) -> y in training, and torch's layers where torch has it.
 ORACLES = {
     "batch": lambda layer, x: oracles.batch_norm(x, layer.weight, layer.bias, layer.eps),

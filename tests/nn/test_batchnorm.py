@@ -16,6 +16,8 @@ import steadynorm as sn
 from steadynorm.functional import PaperEstimator, batch_moments, population_statistics
 from steadynorm.nn import ACTIVATIONS
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 PAIRS = [
     (sn.nn.BatchNorm1d, nn.BatchNorm1d, (4, 3, 5)),
     (sn.nn.BatchNorm2d, nn.BatchNorm2d, (4, 3, 5, 2)),
@@ -47,7 +49,7 @@ def test_constructor(ours, theirs):
     for name, parameter in torchs.items():
         assert mine[name].kind == parameter.kind, name
         assert mine[name].default == parameter.default, name
-    assert [p for p in mine if p not in torchs] == ["activation"]
+    assert [p for p in mine if p not in torchs] == ["activation", "inplace"]
     assert mine["activation"].kind == inspect.Parameter.KEYWORD_ONLY
 
 
@@ -206,12 +208,12 @@ def test_no_more_is_saved_for_backward_than_torch_saves():
     def saved(layer):
         sizes = {}
         with torch.autograd.graph.saved_tensors_hooks(
-            lambda t: sizes.setdefault(t.data_ptr(), t.numel()) and t, lambda t: t
+            lambda t: sizes.setdefault(t.data_ptr(), t.numel() * t.element_size()) and t, lambda t: t
         ):
             layer(torch.randn(8, 16, 8, 8, requires_grad=True))
         return sum(sizes.values())
 
-    assert saved(sn.nn.BatchNorm2d(16)) == saved(nn.BatchNorm2d(16))
+    assert 8 * 16 * 8 * 8 * 4 < saved(sn.nn.BatchNorm2d(16)) <= saved(nn.BatchNorm2d(16))
 
 
 # --- statistics that stay wide (B9) -----------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from torch.testing import assert_close
 
 import steadynorm as sn
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 class Residual(nn.Module):
     """Bottleneck of a ResNet, with a projected shortcut."""

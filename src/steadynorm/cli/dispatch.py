@@ -28,6 +28,8 @@ __all__ = ["COMMANDS", "EXTRA", "main"]
 # A file of this folder each, which holds a dataclass of the same name, capitalized.
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, scaled down to this machine, and report",
+    "recalibrate": "compute the running statistics of a model's batch norms again, over data",
+    "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="steadynorm",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="steadynorm COMMAND [flags]",
-        description="Batch normalization for PyTorch: the evidence, on this machine.",
+        description="Batch normalization for PyTorch: the evidence on this machine, and tools for whole models.",
         epilog="\n".join(
             [
                 "commands:",

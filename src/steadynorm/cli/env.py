@@ -27,9 +27,11 @@ class Env(Command):
         """Print the environment and the outcome of each check."""
         import torch
 
+        from .. import kernels
         from ..lab.records import environment
 
-        facts = environment(threads=torch.get_num_threads(), kernel="torch's own operators")
+        kernels.load()
+        facts = environment(threads=torch.get_num_threads(), kernels=kernels.status())
         checks = {name: check() for name, check in CHECKS.items()}
         if self.json:
             print_json({"environment": facts, "checks": checks})

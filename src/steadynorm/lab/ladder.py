@@ -27,6 +27,7 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from .. import kernels
 from ..errors import ArgumentError
 from ..reports import Cell, Report
 from . import data as datasets
@@ -125,6 +126,7 @@ def _time(job: Job) -> float:
     """Return the median seconds of a step with its share of an evaluation, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    kernels.load()
     try:
         training = Training(job)
 
@@ -166,7 +168,8 @@ def run(
         "rates": list(protocol.rates),
     }
     created = _open(directory, options, settings, resume=resume)
-    measured_on = environment(processes=processes, threads_a_process=1)
+    kernels.load()  # once, before the workers need them
+    measured_on = environment(processes=processes, threads_a_process=1, kernels=kernels.status())
     write_json(directory / "env.json", measured_on)
 
     with Monitor(directory / "metrics.jsonl", progress) as monitor, Pool(directory, processes, monitor) as pool:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import torch
 
+from .. import kernels
 from .records import write_json
 from .training import Job, run
 
@@ -34,6 +35,7 @@ def _start(messages: Any, stop: Any) -> None:
     """Make this process a worker of one thread."""
     global _messages, _stop
     torch.set_num_threads(1)
+    kernels.load()  # now, so that every step of a run is computed alike
     _messages, _stop = messages, stop
 
 

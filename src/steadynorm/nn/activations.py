@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArgumentError
+from ..kernels import INVERTIBLE
 
 __all__ = ["ACTIVATIONS", "check_activation"]
 
@@ -21,7 +22,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Each as ``torch.nn.functional`` has it, with its default arguments."""
 
 
-def check_activation(name: str | None) -> None:
-    """Refuse a name that is not in :data:`ACTIVATIONS`; None is no activation."""
+def check_activation(name: str | None, *, invertible: bool = False) -> None:
+    """Refuse a name that is not in :data:`ACTIVATIONS`, or one that loses its input; None is no activation."""
     if name is not None and name not in ACTIVATIONS:
         raise ArgumentError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; received {name!r}")
+    if invertible and name not in INVERTIBLE:
+        raise ArgumentError(
+            f"inplace=True needs an activation that loses nothing, None or 'leaky_relu'; received {name!r}, from whose "
+            "output its input cannot be told: set inplace=False"
+        )

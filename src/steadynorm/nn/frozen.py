@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError
-from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, NormBase
+from ..functional.tensors import widen
+from .base import NormBase
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .dispatch import by_statistics
 
 __all__ = ["FrozenBatchNorm1d", "FrozenBatchNorm2d", "FrozenBatchNorm3d"]
 
@@ -36,8 +39,13 @@ class FrozenBatchNormBase(NormBase):
     Args:
         track_running_stats: must be True.
 
+    Attributes:
+        affine_frozen: γ and β get no gradient, whether or not they require one. :func:`steadynorm.freeze_` sets it.
+
     Raises: ArgumentError without running statistics; ShapeError, ChannelError, DtypeError as the batch norms do.
     """
+
+    affine_frozen = False
 
     def __init__(
         self,
@@ -61,6 +69,14 @@ class FrozenBatchNormBase(NormBase):
 
     def _is_by_batch(self) -> bool:
         return False
+
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        affine = self.weight, self.bias
+        if self.affine_frozen:
+            affine = tuple(None if v is None else v.detach() for v in affine)  # type: ignore[assignment]
+        # A layer of torch that has been frozen may have 16-bit statistics.
+        statistics = widen(self.running_mean), widen(self.running_var)  # type: ignore[arg-type]
+        return by_statistics(x, residual, *affine, *statistics, self.eps, self.activation)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict[str, Any], *args: Any
@@ -92,3 +108,9 @@ class FrozenBatchNorm3d(FrozenBatchNormBase):
     """For (N, C, D, H, W) input; all else as in :class:`FrozenBatchNormBase`."""
 
     axes = BatchNorm3d.axes
+
+
+class FrozenBatchNorm(FrozenBatchNormBase):
+    """For 2-D to 5-D input: what a synchronized batch norm, which takes all of them, becomes when it is frozen."""
+
+    axes = (*BatchNorm1d.axes, *BatchNorm2d.axes, *BatchNorm3d.axes)

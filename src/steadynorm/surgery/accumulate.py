@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ModelError
 from ..functional import Moments, RunningStatistics, batch_moments, merge_moments, update_running_statistics
-from ..nn.batchnorm import BatchNormBase
 from ..nn.recomputation import is_recomputation
+from ..nn.variants.base import VariantBase
 from .layers import normalization_layers, uncompiled
 from .pause import paused_statistics
 
@@ -70,7 +70,7 @@ def accumulated_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def _keeps_mean_and_variance(module: nn.Module) -> bool:
-    return not isinstance(module, BatchNormBase) or type(module)._stored is BatchNormBase._stored
+    return not isinstance(module, VariantBase) or type(module)._stored is VariantBase._stored
 
 
 def _collect(layer: Any, groups: dict[_BatchNorm, Moments]) -> Any:

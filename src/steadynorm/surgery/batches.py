@@ -1,6 +1,7 @@
-"""One convention for data: how a tool reads batches, and how it calls the model on one."""
+"""One convention for data: how a tool reads batches, and how it runs the model on one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError
 
-__all__ = ["Forward", "call", "read"]
+__all__ = ["Forward", "call", "evaluating", "read"]
 
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -45,6 +46,19 @@ def call(model: nn.Module, batch: Any, forward: Forward | None = None) -> Any:
             f"{type(batch).__name__}: give forward=lambda model, batch: ..."
         )
     return model(x)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _to(batch: Any, device: torch.device) -> Any:

@@ -48,7 +48,7 @@ def uncompiled(model: nn.Module) -> nn.Module:
     """Return the module that ``torch.compile`` wraps, or the model itself: hooks on the wrapper are ignored."""
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"the model must be a torch.nn.Module, received {type(model).__name__}")
-    inner = model._modules.get("_orig_mod")
+    inner: nn.Module | None = getattr(model, "_orig_mod", None)
     return model if inner is None else inner
 
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..nn.batchnorm import BatchNormBase
 from .layers import normalization_layers, uncompiled
 
-__all__ = ["paused_statistics"]
+__all__ = ["is_paused", "paused_statistics"]
 
 
 @dataclass
@@ -57,6 +57,11 @@ def paused_statistics(model: nn.Module) -> Iterator[None]:
         for layer in entered:
             with _lock:
                 _leave(layer)
+
+
+def is_paused(layer: nn.Module) -> bool:
+    """Whether a layer is in a block of :func:`paused_statistics`."""
+    return layer in _paused or getattr(layer, "_pauses", 0) > 0
 
 
 def _enter(layer: _BatchNorm) -> None:

@@ -1,6 +1,6 @@
 """All or nothing: a block that changes a model, and leaves it as it was if it does not come to its end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,14 +10,15 @@ __all__ = ["transaction"]
 
 
 @contextmanager
-def transaction(model: nn.Module) -> Iterator[None]:
+def transaction(model: nn.Module, written: Iterable[Tensor] = ()) -> Iterator[None]:
     """Restore the model if the block raises, Ctrl-C included.
 
     What is restored: every module's class and attributes (parameters, buffers and children among them, hooks, modes,
     momenta), the values of all buffers, which parameters require gradients, and torch's random state on the processor
-    and on the devices of the model. The values of parameters are not: no block here writes them.
+    and on the devices of the model. The values of parameters are not, but for those that the block says it writes: a
+    second copy of all weights would be dear.
     """
-    before = _Snapshot(model)
+    before = _Snapshot(model, written)
     try:
         yield
     except BaseException:
@@ -26,15 +27,15 @@ def transaction(model: nn.Module) -> Iterator[None]:
 
 
 class _Snapshot:
-    """A model's state, shallow but for the buffers' values."""
+    """A model's state, shallow but for the values of buffers, and of tensors named."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, written: Iterable[Tensor]) -> None:
         self.modules = [(module, type(module), dict(vars(module))) for module in model.modules()]
         # Children, parameters, buffers and hooks stand in containers. These are filled again and not replaced: a hook's
         # handle refers to the container that it was put in.
         values = {id(value): value for *_, attributes in self.modules for value in attributes.values()}
         self.containers = [(v, v.copy()) for v in values.values() if isinstance(v, dict | list | set)]
-        self.buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if _has_values(buffer)]
+        self.values = [(v, v.detach().clone()) for v in (*model.buffers(), *written) if _has_values(v)]
         self.requires_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         tensors = [*model.parameters(), *model.buffers()]
         self.devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
@@ -49,9 +50,9 @@ class _Snapshot:
             container.clear()
             container.extend(content) if isinstance(container, list) else container.update(content)
         with torch.no_grad():
-            for buffer, value in self.buffers:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+            for tensor, value in self.values:
+                if not torch.equal(tensor, value):
+                    tensor.copy_(value)
         for parameter, required in self.requires_grad:
             parameter.requires_grad_(required)
         torch.set_rng_state(self.random[0])

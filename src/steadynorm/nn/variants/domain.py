@@ -68,19 +68,31 @@ class DomainBatchNormBase(Module):
     kind: type[BatchNormBase]
     """What there is one of for each domain."""
 
-    def __init__(self, *args: Any, domains: Sequence[str], shared_affine: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        domains: Sequence[str],
+        shared_affine: bool = False,
+    ) -> None:
         super().__init__()
-        if (
-            isinstance(domains, str)
-            or not domains
-            or len(set(domains)) < len(domains)
-            or any("." in d for d in domains)
-        ):
+        repeated = len(set(domains)) < len(domains)
+        if isinstance(domains, str) or not domains or repeated or any("." in name for name in domains):
             raise ArgumentError(f"domains must be different names without dots, in a list, received {domains!r}")
         self.shared_affine = shared_affine
         self._names = tuple(domains)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
         for name in domains:
-            self.add_module(f"domain_{name}", self.kind(*args, **kwargs))
+            layer = self.kind(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
+            self.add_module(f"domain_{name}", layer)
         self._share()
         self.register_load_state_dict_post_hook(_share_again)  # type: ignore[no-untyped-call]
 

@@ -8,13 +8,14 @@ from ... import functional
 from ...errors import ShapeError
 from ...functional import Moments
 from ...functional.variants.ghost import check_ghost_batch_size
-from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ..naming import describe
+from .base import VariantBase
 
 __all__ = ["GhostBatchNorm1d", "GhostBatchNorm2d", "GhostBatchNorm3d"]
 
 
-class GhostBatchNormBase(BatchNormBase):
+class GhostBatchNormBase(VariantBase):
     r"""Batch normalization in which every ``ghost_batch_size`` examples in a row have statistics of their own.
 
     In training an example sees only its ghost batch, so a large batch keeps the noise of small ones. The running
@@ -30,11 +31,23 @@ class GhostBatchNormBase(BatchNormBase):
     Raises: as batch norm does; ShapeError in training also where a ghost batch would hold one value a feature.
     """
 
-    _is_plain = False
-
-    def __init__(self, *args: Any, ghost_batch_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        ghost_batch_size: int,
+    ) -> None:
         check_ghost_batch_size(ghost_batch_size)
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.ghost_batch_size = ghost_batch_size
 
     def _transform(

@@ -7,12 +7,13 @@ from torch import Tensor
 from ... import functional
 from ...functional import Moments
 from ...functional.variants.lp import check_p
-from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .base import VariantBase
 
 __all__ = ["LpBatchNorm1d", "LpBatchNorm2d", "LpBatchNorm3d"]
 
 
-class LpBatchNormBase(BatchNormBase):
+class LpBatchNormBase(VariantBase):
     r"""Batch normalization that divides by the average ℓp norm, for p = 1, 2, ∞.
 
     .. math:: y = \gamma\,\frac{x - \mu}{\sqrt{s_p^2 + \epsilon}} + \beta
@@ -31,11 +32,24 @@ class LpBatchNormBase(BatchNormBase):
     Raises: as batch norm does; ArgumentError for another p.
     """
 
-    _is_plain = False
-
-    def __init__(self, *args: Any, p: float, centred: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        p: float,
+        centred: bool = False,
+    ) -> None:
         check_p(p)
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.p, self.centred = p, centred
 
     def _transform(

@@ -7,12 +7,13 @@ from torch import Tensor
 from ... import functional
 from ...functional import Moments
 from ...functional.variants.noisy import check_dose
-from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .base import VariantBase
 
 __all__ = ["NoisyBatchNorm1d", "NoisyBatchNorm2d", "NoisyBatchNorm3d"]
 
 
-class NoisyBatchNormBase(BatchNormBase):
+class NoisyBatchNormBase(VariantBase):
     r"""Batch normalization, and in training a random shift and scale of every unit, anew at every step.
 
     .. math:: y_{ij} = s_{ij}\,\mathrm{BN}(x)_{ij} + m_{ij}
@@ -32,11 +33,23 @@ class NoisyBatchNormBase(BatchNormBase):
     Raises: as batch norm does; ArgumentError for the dose.
     """
 
-    _is_plain = False
-
-    def __init__(self, *args: Any, dose: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        dose: float = 1.0,
+    ) -> None:
         check_dose(dose)
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.dose = dose
 
     def _transform(

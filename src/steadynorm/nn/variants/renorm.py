@@ -10,7 +10,8 @@ from torch import Tensor
 from ... import functional
 from ...errors import ArgumentError
 from ...functional import Moments
-from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .base import VariantBase
 
 __all__ = ["BatchRenorm1d", "BatchRenorm2d", "BatchRenorm3d", "Ramp"]
 
@@ -48,7 +49,7 @@ R_MAX = Ramp(1.0, 3.0, begin=5000, end=40_000)
 D_MAX = Ramp(0.0, 5.0, begin=5000, end=25_000)
 
 
-class BatchRenormBase(BatchNormBase):
+class BatchRenormBase(VariantBase):
     r"""Batch normalization whose output in training is, within limits, that of evaluation.
 
     .. math:: y = \gamma\Bigl(\frac{x - \mu_B}{\sigma_B}\,r + d\Bigr) + \beta
@@ -72,14 +73,27 @@ class BatchRenormBase(BatchNormBase):
     Raises: as batch norm does; ArgumentError for limits out of range and without running statistics.
     """
 
-    _is_plain = False
-
-    def __init__(self, *args: Any, r_max: Limit = R_MAX, d_max: Limit = D_MAX, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        r_max: Limit = R_MAX,
+        d_max: Limit = D_MAX,
+    ) -> None:
         for name, limit, least in (("r_max", r_max, 1), ("d_max", d_max, 0)):
             lowest = min(limit.low, limit.high) if isinstance(limit, Ramp) else limit
             if not callable(lowest) and not lowest >= least:
                 raise ArgumentError(f"{name} must be {least} or more, received {limit}")
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         if self.running_mean is None:
             raise ArgumentError(
                 "renormalization needs running statistics, received track_running_stats=False: leave it out"
@@ -89,21 +103,12 @@ class BatchRenormBase(BatchNormBase):
     def _transform(
         self, x: Tensor, gamma: Tensor | None, beta: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Moments]:
-        running = self._running()
-        r_max, d_max = (
-            limit(running.num_batches_tracked) if callable(limit) else limit for limit in (self.r_max, self.d_max)
-        )
-        return functional.batch_renorm(
-            x,
-            gamma,
-            beta,
-            running_mean=running.mean,
-            running_var=running.var,
-            r_max=r_max,
-            d_max=d_max,
-            eps=self.eps,
-            mask=mask,
-        )
+        tracked = self.num_batches_tracked
+        step = torch.zeros((), dtype=torch.int64, device=x.device) if tracked is None else tracked
+        r_max, d_max = (limit(step) if callable(limit) else limit for limit in (self.r_max, self.d_max))
+        running: dict[str, Any] = {"running_mean": self.running_mean, "running_var": self.running_var}
+        limits: dict[str, Any] = {"r_max": r_max, "d_max": d_max}
+        return functional.batch_renorm(x, gamma, beta, **running, **limits, eps=self.eps, mask=mask)
 
     def extra_repr(self) -> str:
         """Return batch norm's text and the limits."""

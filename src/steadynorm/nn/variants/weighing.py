@@ -7,6 +7,7 @@ from torch import Tensor
 from ... import functional
 from ...functional.variants.weighing import check_alpha
 from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..dispatch import finish, wide_affine
 
 __all__ = ["ExampleWeighedBatchNorm1d", "ExampleWeighedBatchNorm2d", "ExampleWeighedBatchNorm3d"]
 
@@ -32,16 +33,30 @@ class ExampleWeighedBatchNormBase(BatchNormBase):
     Raises: as batch norm does; ArgumentError for α.
     """
 
-    def __init__(self, *args: Any, alpha: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        alpha: float,
+    ) -> None:
         check_alpha(alpha)
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.alpha = alpha
 
-    def _normalize_by_running(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        running = self._running()
-        return functional.example_weighed_norm(
-            x, running.mean, running.var, *self._affine(), alpha=self.alpha, eps=self.eps, mask=mask
-        )
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        gamma, beta = wide_affine(self.weight, self.bias)
+        y = functional.example_weighed_norm(x, mean, var, gamma, beta, alpha=self.alpha, eps=self.eps, mask=mask)  # type: ignore[arg-type]
+        return finish(y, residual, self.activation)
 
     def extra_repr(self) -> str:
         """Return batch norm's text and the share."""

@@ -9,13 +9,15 @@ from ... import functional
 from ...errors import ShapeError
 from ...functional import Covariance, RunningStatistics
 from ...functional.variants.whitening import check_groups, check_iterations
-from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from ..dispatch import finish, wide_affine
 from ..naming import describe
+from .base import VariantBase
 
 __all__ = ["IterNorm1d", "IterNorm2d", "IterNorm3d", "WhiteningNorm1d", "WhiteningNorm2d", "WhiteningNorm3d"]
 
 
-class WhiteningBase(BatchNormBase):
+class WhiteningBase(VariantBase):
     """What the two whitening layers share: covariances in the place of variances.
 
     ``running_cov``, (groups, C/groups, C/groups), unbiased, is averaged as batch norm averages its variances; in
@@ -27,11 +29,23 @@ class WhiteningBase(BatchNormBase):
     statistics = ("running_mean", "running_cov")
     iterations: int | None = None
 
-    _is_plain = False
-
-    def __init__(self, num_features: int, *args: Any, groups: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        groups: int = 1,
+    ) -> None:
         check_groups(groups, num_features)
-        super().__init__(num_features, *args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.groups = groups
         var, self.running_var = self.running_var, None
         self.register_buffer("running_cov", None if var is None else self._diagonal(var))
@@ -52,13 +66,14 @@ class WhiteningBase(BatchNormBase):
     def _stored(self, moments: Covariance) -> tuple[Tensor, Tensor]:
         return moments.mean, moments.unbiased_cov.reshape(self.num_features, -1)
 
-    def _running(self) -> RunningStatistics:
-        rows = self.running_cov.view(self.num_features, -1)  # type: ignore[union-attr]
-        return super()._running()._replace(var=rows)
+    def _running_statistics(self) -> RunningStatistics | None:
+        running, cov = super()._running_statistics(), self.running_cov
+        return None if running is None or cov is None else running._replace(var=cov.view(self.num_features, -1))
 
-    def _normalize_by_running(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         matrix = functional.whitening_matrix(self.running_cov, eps=self.eps, iterations=self.iterations)  # type: ignore[arg-type]
-        return functional.whiten(x, self.running_mean, matrix, *self._affine())  # type: ignore[arg-type]
+        y = functional.whiten(x, self.running_mean, matrix, *wide_affine(self.weight, self.bias))  # type: ignore[arg-type]
+        return finish(y, residual, self.activation)
 
     def reset_running_stats(self) -> None:
         """Set means 0, covariances those of independent features of variance 1, and no batch."""
@@ -134,9 +149,24 @@ class IterNormBase(WhiteningBase):
 
     iterations: int
 
-    def __init__(self, *args: Any, iterations: int = 5, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        groups: int = 1,
+        iterations: int = 5,
+    ) -> None:
         check_iterations(iterations)
-        super().__init__(*args, **kwargs)
+        options: dict[str, Any] = {"bias": bias, "activation": activation, "groups": groups}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.iterations = iterations
 
     def extra_repr(self) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..functional import Moments, PaperEstimator, PooledEstimator, batch_moments, merge_moments
+from ...errors import ModelError
+from ...functional import Moments, PaperEstimator, PooledEstimator, batch_moments, merge_moments
 
-__all__ = ["Observation", "evaluating", "observing"]
+__all__ = ["Observation", "observing"]
 
 
 class Observation:
@@ -86,19 +86,6 @@ class Observation:
             total = scatter.count * (scatter.var + (scatter.mean - centre).square())
             errors.append((total * inflation).sqrt()[alive] / scale[alive])
         return float(torch.cat(errors).max())
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Population statistics taken anew over data: for stale, drifted or damaged running statistics."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ..errors import ArgumentError, ModelError
-from ..functional import PaperEstimator, PooledEstimator
-from ..reports import Report
+from ...errors import ArgumentError, ModelError
+from ...functional import PaperEstimator, PooledEstimator
+from ...reports import Report
+from ..batches import Forward, call, evaluating, read
+from ..layers import Layer, Where, normalization_layers, selected, uncompiled
+from ..progress import track
+from ..transaction import transaction
 from .ancestry import Ancestry, levels
-from .batches import Forward, call, read
-from .layers import Layer, Where, normalization_layers, selected, uncompiled
-from .observation import Observation, evaluating, observing
-from .progress import track
+from .observation import Observation, observing
 from .ranks import agree, gather, together
-from .transaction import transaction
 
 __all__ = ["recalibrate_"]
 
@@ -218,7 +219,7 @@ def _report(
     before: dict[nn.Module, tuple[Tensor, Tensor]],
     passes: int,
 ) -> Report:
-    rows = []
+    rows, broken = [], []
     for layer in layers:
         row: dict[str, Any] = {"layer": layer.label, "kind": layer.kind}
         reason, observation = reasons[layer.module], observations.get(layer.module)
@@ -232,13 +233,21 @@ def _report(
                 "done": "recalibrated",
                 "batches": observation.batches,
                 "standard error": observation.standard_error(),
+            }
+            drift = {
                 "mean drift": float(((mean - old_mean) / deviation).abs().max()),
                 "variance ratio": float(torch.maximum(ratio, 1 / ratio).max()),
             }
+            if all(map(math.isfinite, drift.values())):
+                row |= drift
+            else:
+                broken.append(layer.name)
         rows.append(row)
     columns = ("layer", "kind", "done", "why", "batches", "standard error", "mean drift", "variance ratio")
     count = len(observations)
     reading = f"{passes} pass{'es' if passes != 1 else ''} over the data"
     title = f"recalibrated {count} of {len(layers)} normalization layers in {reading}"
-    notes = () if layers else ("the model has no normalization layer",)
+    notes = [] if layers else ["the model has no normalization layer"]
+    if broken:
+        notes.append(f"these had a variance of 0, or statistics that were not finite: {', '.join(broken)}")
     return Report(title, columns, rows, notes)

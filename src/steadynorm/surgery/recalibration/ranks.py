@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ..errors import SynchronizationError
+from ...errors import SynchronizationError
 from .observation import Observation
 
 __all__ = ["agree", "gather", "together"]

@@ -1,0 +1,27 @@
+"""The transform, fused in C++ for the CPU: batch norm, residual and activation in as few passes over memory as can be.
+
+Built at first use by the machine's own compiler and kept; whoever calls asks :func:`ready` first. Without a compiler,
+and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators serve.
+"""
+
+from .autograd import batch_norm, batch_norm_traced, inference, inference_traced
+from .by_moments import batch_norm_by_moments
+from .in_place import batch_norm_in_place
+from .library import load, loaded, ready, status
+from .modes import plain
+from .operators import INVERTIBLE
+
+__all__ = [
+    "INVERTIBLE",
+    "batch_norm",
+    "batch_norm_by_moments",
+    "batch_norm_in_place",
+    "batch_norm_traced",
+    "inference",
+    "inference_traced",
+    "load",
+    "loaded",
+    "plain",
+    "ready",
+    "status",
+]

@@ -1,0 +1,120 @@
+"""What every layer does around its way to normalize."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Proxy
+from torch.nn.modules.batchnorm import _NormBase
+
+from ..errors import ArgumentError, ChannelError, ShapeError
+from ..functional.tensors import check_mask
+from .activations import check_activation
+from .dispatch import by_statistics
+from .naming import describe
+from .statistics import WideStatistics
+
+__all__ = ["NormBase"]
+
+
+class NormBase(WideStatistics, _NormBase):
+    """What every layer here does around its way to normalize: checks, mask, residual, activation, wide statistics.
+
+    A layer says how it normalizes by its batch (``_normalize_by_batch``); by running statistics all do it alike.
+    """
+
+    axes: tuple[int, ...]
+    """How many axes an input may have."""
+
+    activation: str | None = None  # the class's own serves a layer of torch that has been frozen
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+    ) -> None:
+        check_activation(activation)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.activation = activation
+        self.widen_statistics()
+        self._register_more()
+
+    def _register_more(self) -> None:
+        """Register what this layer keeps besides torch's parameters and buffers."""
+
+    def forward(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Return activation(norm(x) + residual), and 0 where the mask is False.
+
+        Shape: x, residual and the result (N, C, *S), mask broadcastable to (N, 1, *S).
+        """
+        if isinstance(x, Proxy):  # fx would trace into a class from outside torch
+            path = x.tracer.path_of_module(self)
+            given = {name: v for name, v in (("residual", residual), ("mask", mask)) if v is not None}
+            return x.tracer.create_proxy("call_module", path, (x,), given)
+        by_batch = self._is_by_batch()
+        self._check_input(x, residual, mask, by_batch)
+        if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
+            x = torch.where(mask, x, 0)
+            residual = None if residual is None else torch.where(mask, residual, 0)
+        normalize = self._normalize_by_batch if by_batch else self._normalize_by_running
+        y = normalize(x, residual, mask)
+        return y if mask is None else torch.where(mask, y, 0)
+
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return activation(norm(x) + residual) by the running statistics; the mask as in the other."""
+        statistics = self.running_mean, self.running_var
+        return by_statistics(x, residual, self.weight, self.bias, *statistics, self.eps, self.activation)  # type: ignore[arg-type]
+
+    def _is_by_batch(self) -> bool:
+        """Tell whether this call normalizes with the batch's own statistics."""
+        return self.training or self.running_mean is None
+
+    def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return activation(norm(x) + residual) by the batch's own statistics; move the running ones, if they are to.
+
+        Where the mask is False, x and the residual are 0, and the result may be anything.
+        """
+        raise NotImplementedError
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in self.axes:
+            expected = " or ".join(f"{n}D" for n in self.axes)
+            raise ShapeError(f"expected {expected} input (got {input.dim()}D input)")
+
+    def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
+        """Refuse bad input before anything is changed, in torch's words where torch has them."""
+        self._check_input_dim(x)
+        for name in ("running_mean", "weight", "bias"):
+            v = getattr(self, name)
+            unused = name == "running_mean" and self.training and not self.track_running_stats
+            if v is not None and not unused and v.numel() != x.shape[1]:
+                raise ChannelError(f"{name} should contain {x.shape[1]} elements not {v.numel()}")
+        if by_batch and x.shape[0] * x.shape[2:].numel() == 1:
+            raise ShapeError(
+                f"Expected more than 1 value per channel when training, got input size {x.shape}\n"
+                f"The layer is {describe(self)}. One value is its own mean, so nothing of it would be left. Ways out: "
+                "a larger batch, or drop_last=True in the loader; a larger image, if the map has shrunk to 1×1; eval() "
+                "on this layer, or another normalization (group, layer), if batches of one are meant."
+            )
+        if by_batch and self.eps <= 0.0:
+            raise ArgumentError(f"batch_norm eps must be positive during training, but got {self.eps}")
+        if self.eps < 0.0:
+            raise ArgumentError(f"batch_norm eps must be non-negative, but got {self.eps}")
+        if residual is not None and residual.shape != x.shape:
+            want, have = tuple(x.shape), tuple(residual.shape)
+            raise ShapeError(f"the residual must have the input's shape {want}, received {have}")
+        if mask is not None:
+            check_mask(mask, x)
+
+    def extra_repr(self) -> str:
+        """Return torch's text, and the activation if there is one."""
+        text: str = super().extra_repr()  # type: ignore[no-untyped-call]
+        return text + (f", activation={self.activation}" if self.activation else "")

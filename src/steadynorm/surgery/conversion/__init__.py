@@ -1,0 +1,1 @@
+"""One kind of normalization made into another, in place; freezing is one such."""

@@ -1,0 +1,201 @@
+"""What a batch norm can become: a layer of another kind with the same sizes, settings and state."""
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ...errors import ArgumentError
+from ...nn.catalogue import CATALOGUE
+from ...nn.statistics import WideStatistics
+from ..layers import Layer
+from .become import why_not_another
+
+__all__ = ["MEMORY", "Form", "Unsuited", "checked", "dimensions", "form_of", "names", "why_not_convertible", "words"]
+
+TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+MEMORY = "_before_freezing"  # an attribute of a layer: what unfreeze_ will give back to it
+PLACE = ("device", "dtype")
+MOST_GROUPS = 32  # Wu & He 2018, arXiv:1803.08494
+
+
+class Unsuited(Exception):
+    """This layer cannot take that form; the message is the reason in a report."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A new module, and what the old one had that it has no place for, and the other way round."""
+
+    module: nn.Module
+    lost: tuple[str, ...]
+    fresh: tuple[str, ...]
+    label: str
+    """For a report; the module itself is used up when another takes its content."""
+
+
+def names() -> tuple[str, ...]:
+    """Return every name of a form: torch's, and a row each of the catalogue."""
+    return ("torch", "group", "layer", "instance", "rms", *(method.name for method in CATALOGUE))
+
+
+def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[torch.Size] | None = None) -> Form:
+    """Return what a batch norm becomes under a name; itself it is not changed, but shares its tensors with the form.
+
+    Args:
+        to: one of :func:`names`.
+        options: for the constructor of the new layer, instead of what the old one has.
+        shapes: those that its inputs were seen to have; None: nobody looked.
+
+    Raises: Unsuited; ArgumentError for options that the constructor refuses.
+    """
+    c: int = module.num_features  # type: ignore[assignment]
+    settings: dict[str, Any] = {}
+    flat = dimensions(module) in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
+    point = flat if shapes is None else any(shape[2:].numel() == 1 for shape in shapes)
+    may = "may have" if shapes is None else "has"
+    alone = f"its input {may} one position, and one value a group is its own mean: nothing of it would be left"
+    if to == "group":
+        kind: type[nn.Module] = nn.GroupNorm
+        settings = {"num_groups": _groups(c, options.get("num_groups")), "num_channels": c}
+        if point and c == settings["num_groups"]:
+            raise Unsuited(alone)
+    elif to == "layer":  # over all features and positions, whatever the image's size, scaled a feature at a time
+        kind, settings = nn.GroupNorm, {"num_groups": 1, "num_channels": c}
+        if point and c == 1:
+            raise Unsuited(alone)
+    elif to == "instance":
+        kind, settings = _by_dimension(INSTANCE, module, to), {"track_running_stats": False}
+        if point or flat:  # which instance norm would take for one example without a batch
+            raise Unsuited(alone)
+    elif to == "rms":
+        kind, settings = nn.RMSNorm, {"normalized_shape": c}
+        if shapes is None or any(len(shape) != 2 for shape in shapes):
+            raise Unsuited("RMS norm works on the last axis, so only (N, C) input suits: give batches, to have it seen")
+    elif to == "torch":
+        kind = _by_dimension(TORCH, module, to)
+    else:
+        method = next(m for m in CATALOGUE if m.name == to)
+        kind = _by_dimension(method.layers, module, to)
+    return _built(module, kind, settings | dict(options), options)
+
+
+def dimensions(module: nn.Module) -> int | None:
+    """Return for how many spatial dimensions a batch norm is made; None if its class does not say."""
+    families: list[Mapping[int, type[nn.Module]]] = [TORCH, *(method.layers for method in CATALOGUE)]
+    return next((d for family in families for d, kind in family.items() if isinstance(module, kind)), None)
+
+
+def words(kind: type) -> dict[str, Any]:
+    """Return what the constructors of a class and of its bases take to say what a layer is, with the defaults.
+
+    A user's subclass may take other ones, and passes on what its base takes.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__[: kind.__mro__.index(nn.Module)]):
+        found |= {name: argument.default for name, argument in inspect.signature(base).parameters.items()}
+    return {name: default for name, default in found.items() if name not in PLACE}
+
+
+def why_not_convertible(module: nn.Module) -> str | None:
+    """Say why a layer cannot take another form by name; None if it can."""
+    if not isinstance(module, _BatchNorm) and dimensions(module) is None:
+        return "is no batch norm: give a function to convert it"
+    if any(nn.parameter.is_lazy(v) for v in (*module.parameters(), *module.buffers())):
+        return "not initialized yet: run the model once"
+    return "is frozen: unfreeze_ it first" if MEMORY in vars(module) else why_not_another(module)
+
+
+def checked(new: Any, layer: Layer) -> Form | None:
+    """Return what a user's function gave for a layer as its form; None if it is the layer itself."""
+    if not isinstance(new, nn.Module):
+        raise ArgumentError(
+            f"the function must return a module, received {type(new).__name__} for {layer.name}: to leave a layer as "
+            "it is, return it"
+        )
+    if new is layer.module:
+        return None
+    if any(part is layer.module for part in new.modules()):
+        raise ArgumentError(
+            f"what the function returns for {layer.name} takes the layer's place and cannot contain it: put a "
+            "copy.copy of the layer into it"
+        )
+    before, after = layer.module.state_dict(), new.state_dict()
+    lost, fresh = [k for k in before if k not in after], [k for k in after if k not in before]
+    return Form(new, tuple(lost), tuple(fresh), type(new).__name__)
+
+
+def _by_dimension(family: Mapping[int, type[nn.Module]], module: nn.Module, to: str) -> type[nn.Module]:
+    d = dimensions(module)
+    if d is None:
+        raise Unsuited(f"{type(module).__name__} does not say for how many dimensions it is, and {to!r} needs to know")
+    return family[d]
+
+
+def _groups(c: int, given: int | None) -> int:
+    if given is not None:
+        if given < 1 or c % given:
+            raise Unsuited(f"{c} features cannot be cut into {given} groups of equal size")
+        return given
+    groups = math.gcd(MOST_GROUPS, c)
+    return groups // 2 if groups == c > 1 else groups  # two features a group at least
+
+
+def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], options: Mapping[str, Any]) -> Form:
+    asked = inspect.signature(kind).parameters.keys() - {*PLACE}
+    unknown = options.keys() - asked
+    if unknown:
+        raise ArgumentError(f"options must be among {', '.join(sorted(asked))}; received {', '.join(sorted(unknown))}")
+    carried = {name: getattr(module, name) for name in asked - settings.keys() - {"bias"} if hasattr(module, name)}
+    # The constructor lays out what the layer has now, whatever its flags say: torch lets these be changed afterwards.
+    layout = {"affine": module.weight is not None, "track_running_stats": module.running_mean is not None}
+    layout["bias"] = module.bias is not None or module.weight is None
+    settings = carried | {name: has for name, has in layout.items() if name in asked} | settings
+    tensors = [v for v in (*module.parameters(), *module.buffers()) if v.is_floating_point()]
+    place = {"device": tensors[0].device, "dtype": tensors[0].dtype} if tensors else {}
+    try:
+        form = kind(**settings, **place)
+    except TypeError as error:
+        raise ArgumentError(f"{kind.__name__} cannot be made of {settings}: {error}") from error
+    # What users have hung on the layer stays, too.
+    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys()
+    vars(form).update(carried | {name: vars(module)[name] for name in own})
+    if type(form) is type(module) and not options:
+        raise Unsuited("is one already")
+    fresh = _take_state(module, form)
+    return Form(form, _lost(module, form, asked), fresh, repr(form))
+
+
+def _take_state(module: nn.Module, form: nn.Module) -> tuple[str, ...]:
+    """Give the form the tensors that both have; return the names of the others in its state_dict."""
+    taken = []
+    stores: Any = ((form._parameters, module._parameters), (form._buffers, module._buffers))
+    for own, theirs in stores:
+        for name, value in own.items():
+            other = theirs.get(name)
+            if value is not None and other is not None and value.shape == other.shape:
+                own[name] = other
+                taken.append(name)
+    if isinstance(form, WideStatistics):
+        form.widen_statistics()
+    return tuple(name for name in form.state_dict() if name not in taken)
+
+
+def _lost(module: nn.Module, form: nn.Module, asked: Iterable[str]) -> tuple[str, ...]:
+    if getattr(module, "activation", None) is not None and "activation" not in asked:
+        raise Unsuited(f"its activation, {module.activation}, would be lost")
+    state = [name for name in module.state_dict() if name not in form.state_dict()]
+    settings = [
+        f"{name}={getattr(module, name)}"
+        for name, default in words(type(module)).items()
+        if name not in (*asked, "num_features", "bias", "activation")
+        and hasattr(module, name)
+        and getattr(module, name) != default
+    ]
+    return tuple(state + settings)

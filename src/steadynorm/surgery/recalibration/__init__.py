@@ -1,0 +1,1 @@
+"""Population statistics taken anew over data, on one process or many."""
