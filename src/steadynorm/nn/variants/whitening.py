@@ -86,6 +86,12 @@ class WhiteningBase(VariantBase):
         self.num_batches_tracked.zero_()  # type: ignore[union-attr]
         self._reset_skipped_updates()
 
+    def plain_state(self) -> dict[str, Tensor]:
+        """Return the state_dict of the batch norm that remains when covariances between features are left out."""
+        state = dict(self.state_dict())
+        cov = state.pop("running_cov", None)
+        return state if cov is None else state | {"running_var": cov.diagonal(dim1=1, dim2=2).reshape(-1)}
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         var, cov = prefix + "running_var", prefix + "running_cov"
         if var in state_dict and cov not in state_dict and state_dict[var].numel() == self.num_features:
