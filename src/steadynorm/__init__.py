@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .functional.conventions import convert_stats as convert_stats
+    from .surgery.accumulate import accumulated_statistics as accumulated_statistics
     from .surgery.conversion.convert import convert_ as convert_
     from .surgery.conversion.freeze import freeze_ as freeze_
     from .surgery.conversion.freeze import unfreeze_ as unfreeze_
@@ -27,6 +29,8 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "accumulated_statistics": "surgery.accumulate",
+    "convert_stats": "functional.conventions",
     "convert_": "surgery.conversion.convert",
     "drop_redundant_biases_": "surgery.folding.biases",
     "fold": "surgery.folding.fold",

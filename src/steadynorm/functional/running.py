@@ -45,14 +45,15 @@ def update_running_statistics(
     it; torch would carry the NaN for ever. With ``momentum=None`` all batches weigh the same, a = 1/(number of
     batches), so such a batch is left out for every feature, and not counted in the number.
 
-    Shape: all (C,), but for ``num_batches_tracked`` and ``present``. No branch depends on values, so the device is not
+    Shape: all (C,), but for ``num_batches_tracked`` and ``present``; in place of variances there may be rows of a
+    covariance matrix, (C, d), which are finite or refused as a whole. No branch depends on values, so the device is not
     waited for.
 
     Args:
         momentum: a, between 0 and 1, or None.
         present: (), boolean: False if the batch held no value at all; then nothing changes. None for True.
     """
-    both = mean + unbiased_var
+    both = mean + (unbiased_var if unbiased_var.dim() == 1 else unbiased_var.sum(1))
     usable = both - both == 0  # finite; torch.isfinite says the same in four times as many operations
     refused = ~usable
     if present is not None:
@@ -66,7 +67,8 @@ def update_running_statistics(
         a = momentum
 
     def step(r: Tensor, s: Tensor) -> Tensor:
-        return torch.where(usable, torch.lerp(r, s.to(r.dtype), a), r)
+        chosen = usable if r.dim() == 1 else usable.reshape(*usable.shape, 1)
+        return torch.where(chosen, torch.lerp(r, s.to(r.dtype), a), r)
 
     return RunningStatistics(
         step(running.mean, mean),

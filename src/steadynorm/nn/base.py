@@ -64,11 +64,12 @@ class NormBase(WideStatistics, _NormBase):
         if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
             residual = None if residual is None else torch.where(mask, residual, 0)
-        y = self._normalize_by_batch(x, residual, mask) if by_batch else self._normalize_by_running(x, residual)
+        normalize = self._normalize_by_batch if by_batch else self._normalize_by_running
+        y = normalize(x, residual, mask)
         return y if mask is None else torch.where(mask, y, 0)
 
-    def _normalize_by_running(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        """Return activation(norm(x) + residual) by the running statistics."""
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return activation(norm(x) + residual) by the running statistics; the mask as in the other."""
         statistics = self.running_mean, self.running_var
         return by_statistics(x, residual, self.weight, self.bias, *statistics, self.eps, self.activation)  # type: ignore[arg-type]
 

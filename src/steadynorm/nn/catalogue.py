@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import Module
 
 from .. import functional
-from . import batchnorm, frozen
+from . import batchnorm, frozen, variants
 
 __all__ = ["CATALOGUE", "Method"]
 
@@ -36,6 +36,8 @@ class Method:
     """When not."""
     lazy_layers: Mapping[int, type[Module]] = field(default_factory=dict)
     """The same, for layers that learn their number of features from the first input."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The constructor's words that have no default, with values for an example."""
     by_batch: bool = True
     """Whether it normalizes by the batch's statistics in training, and so needs two values a feature."""
     exempt: Mapping[str, str] = field(default_factory=dict)
@@ -74,5 +76,117 @@ CATALOGUE: tuple[Method, ...] = (
             "test_train_eval": "both modes are the same, which tests/nn/test_frozen.py checks",
             "track_running_stats=False": "constant statistics have to be somewhere",
         },
+    ),
+    Method(
+        name="ghost",
+        summary="Batch norm over parts of the batch, each with its own statistics.",
+        paper="Hoffer, Hubara & Soudry 2017, Train longer, generalize better, arXiv:1705.08741",
+        equation="Algorithm 1",
+        function=functional.ghost_batch_norm,
+        layers={1: variants.GhostBatchNorm1d, 2: variants.GhostBatchNorm2d, 3: variants.GhostBatchNorm3d},
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="Large batches, where the noise of small ones is wanted back; to study small ones at a fixed size.",
+        when_not="Batches that are small already.",
+        options={"ghost_batch_size": 2},
+    ),
+    Method(
+        name="renorm",
+        summary="Batch norm whose training output is, within limits, that of evaluation.",
+        paper="Ioffe 2017, Batch Renormalization, arXiv:1702.03275",
+        equation="Algorithm 1",
+        function=functional.batch_renorm,
+        layers={1: variants.BatchRenorm1d, 2: variants.BatchRenorm2d, 3: variants.BatchRenorm3d},
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="Batches of 2 to 8 examples, or of dependent ones, in training long enough for a ramp.",
+        when_not="Training of a few hundred steps: the running statistics that it leans on are not there yet.",
+        exempt={
+            "test_gradcheck": "r and d stop the gradient; tests/nn/variants/test_renorm.py holds them",
+            "track_running_stats=False": "r and d need running statistics",
+        },
+    ),
+    Method(
+        name="domain",
+        summary="One batch norm for each of several domains, chosen by a with block.",
+        paper="Chang et al. 2019, Domain-Specific Batch Normalization, arXiv:1906.03950",
+        equation="Sec 3",
+        function=functional.batch_norm,
+        layers={1: variants.DomainBatchNorm1d, 2: variants.DomainBatchNorm2d, 3: variants.DomainBatchNorm3d},
+        state=tuple(
+            f"domain_{d}.{k}"
+            for d in ("one", "two")
+            for k in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+        ),
+        when="Source and target, clean and adversarial, real and generated: each batch from one of them.",
+        when_not="The domain of an example is unknown when the model is used.",
+        options={"domains": ("one", "two")},
+        exempt={"test_compile": "the graph breaks at the switch; tests/nn/variants/test_domain.py compiles it"},
+    ),
+    Method(
+        name="lp",
+        summary="Batch norm that divides by an l1, l2 or largest-value norm.",
+        paper="Santurkar et al. 2018, How Does Batch Normalization Help Optimization?, arXiv:1805.11604",
+        equation="Sec 3.3",
+        function=functional.lp_batch_norm,
+        layers={1: variants.LpBatchNorm1d, 2: variants.LpBatchNorm2d, 3: variants.LpBatchNorm3d},
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="To study what the division is good for.",
+        when_not="To train a model for use: nothing speaks for it over batch norm there.",
+        options={"p": 1},
+    ),
+    Method(
+        name="noisy",
+        summary="Batch norm with a random shift and scale of every unit after it.",
+        paper="Santurkar et al. 2018, How Does Batch Normalization Help Optimization?, arXiv:1805.11604",
+        equation="Algorithm 1 of the appendix",
+        function=functional.noisy_batch_norm,
+        layers={1: variants.NoisyBatchNorm1d, 2: variants.NoisyBatchNorm2d, 3: variants.NoisyBatchNorm3d},
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="To study whether stable distributions are what batch norm is good for.",
+        when_not="To train a model for use.",
+    ),
+    Method(
+        name="whitening",
+        summary="Decorrelate the features of a group with the batch's covariance (ZCA).",
+        paper="Huang et al. 2018, Decorrelated Batch Normalization, arXiv:1804.08450",
+        equation="Algorithm 1",
+        function=functional.whitening_norm,
+        layers={1: variants.WhiteningNorm1d, 2: variants.WhiteningNorm2d, 3: variants.WhiteningNorm3d},
+        state=("weight", "bias", "running_mean", "num_batches_tracked", "running_cov"),
+        when="To study full whitening; small groups where features are strongly correlated.",
+        when_not="Many features a group: cost grows with their cube, and a batch must hold more values than that.",
+        exempt={
+            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_whitening.py has its own"
+        },
+    ),
+    Method(
+        name="iternorm",
+        summary="Approach whitening by a few Newton iterations.",
+        paper="Huang et al. 2019, Iterative Normalization, arXiv:1904.03441",
+        equation="Algorithm 1",
+        function=functional.iter_norm,
+        layers={1: variants.IterNorm1d, 2: variants.IterNorm2d, 3: variants.IterNorm3d},
+        state=("weight", "bias", "running_mean", "num_batches_tracked", "running_cov"),
+        when="Whitening by matrix products alone; small batches whose small directions should stay small.",
+        when_not="Where batch norm does: it costs a covariance a layer.",
+        exempt={
+            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_whitening.py has its own"
+        },
+    ),
+    Method(
+        name="weighed",
+        summary="Batch norm whose inference gives each example's own statistics a share.",
+        paper="Summers & Dinneen 2020, Four Things Everyone Should Know to Improve Batch Normalization, "
+        "arXiv:1906.03548",
+        equation="Inference Example Weighing",
+        function=functional.example_weighed_norm,
+        layers={
+            1: variants.ExampleWeighedBatchNorm1d,
+            2: variants.ExampleWeighedBatchNorm2d,
+            3: variants.ExampleWeighedBatchNorm3d,
+        },
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="A network trained on small batches: choose the share on validation data, train nothing.",
+        when_not="Where inference must be one affine map, to be folded; without positions (N, C).",
+        options={"alpha": 0.1},
     ),
 )

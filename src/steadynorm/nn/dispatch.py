@@ -16,7 +16,7 @@ from ..functional import Moments, RunningStatistics
 from ..functional.tensors import widen
 from .activations import ACTIVATIONS
 
-__all__ = ["by_batch", "by_statistics", "moments", "route"]
+__all__ = ["by_batch", "by_statistics", "finish", "moments", "move", "route", "wide_affine"]
 
 # By the input's dtype: what the running statistics, γ and β may be.
 _STATISTICS = {torch.float32: torch.float32, torch.bfloat16: torch.float32, torch.float64: torch.float64}
@@ -68,7 +68,7 @@ def by_batch(
         n = x.numel() // x.shape[1]
         var = var * (n / (n - 1))
     else:
-        gamma, beta = _affine(weight, bias)
+        gamma, beta = wide_affine(weight, bias)
         if mask is None:
             # torch's operator writes the batch's own mean and unbiased variance into these, and they are averaged in
             # below: a running buffer that backward saved is never repaired in place
@@ -77,9 +77,9 @@ def by_batch(
         else:
             y, given = functional.batch_norm(x, gamma, beta, eps=eps, mask=mask)
             mean, var, present = given.mean, given.unbiased_var, given.count > 0
-        y = _finish(y, residual, activation)
+        y = finish(y, residual, activation)
     if running is not None and moves:
-        _move(running, x, mean, var, momentum, present)  # type: ignore[arg-type]  # not None: running is not
+        move(running, x, mean, var, momentum, present)  # type: ignore[arg-type]  # not None: running is not
     return y
 
 
@@ -98,8 +98,8 @@ def by_statistics(
     if way != "torch":
         inference = kernels.inference if way == "kernel" else kernels.inference_traced
         return inference(x, residual, weight, bias, mean, var, eps, activation)
-    gamma, beta = _affine(weight, bias)
-    return _finish(F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps), residual, activation)
+    gamma, beta = wide_affine(weight, bias)
+    return finish(F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps), residual, activation)
 
 
 @torch.no_grad()
@@ -148,21 +148,23 @@ def _may_be_overwritten(x: Tensor) -> bool:
     return recorded and x.dtype is not torch.bfloat16 and (x.is_contiguous() or x.movedim(1, -1).is_contiguous())
 
 
-def _affine(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def wide_affine(weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Return γ and β in float32 or wider: torch's operators refuse 16-bit ones beside wide statistics."""
     return tuple(None if v is None else widen(v) for v in (weight, bias))  # type: ignore[return-value]
 
 
-def _finish(y: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
+def finish(y: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
+    """Add the residual and apply the activation."""
     if residual is not None:
         y = y + residual
     return y if activation is None else ACTIVATIONS[activation](y)
 
 
 @torch.no_grad()
-def _move(
+def move(
     running: RunningStatistics, x: Tensor, mean: Tensor, var: Tensor, momentum: float | None, present: Tensor | None
 ) -> None:
+    """Move running statistics, in place, towards those of the batch x."""
     if x.numel() == 0:  # nothing to average; torch counts the batch, and with equal weights that would be wrong
         if momentum is not None:
             running.num_batches_tracked.add_(1)

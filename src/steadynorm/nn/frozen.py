@@ -70,7 +70,7 @@ class FrozenBatchNormBase(NormBase):
     def _is_by_batch(self) -> bool:
         return False
 
-    def _normalize_by_running(self, x: Tensor, residual: Tensor | None) -> Tensor:
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         affine = self.weight, self.bias
         if self.affine_frozen:
             affine = tuple(None if v is None else v.detach() for v in affine)  # type: ignore[assignment]

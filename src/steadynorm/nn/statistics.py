@@ -14,7 +14,7 @@ __all__ = ["WideStatistics"]
 
 
 class WideStatistics(Module):
-    """Keeps ``running_mean`` and ``running_var`` in float32 or wider, whatever the model is cast to.
+    """Keeps its ``statistics`` in float32 or wider, whatever the model is cast to.
 
     In 16 bits a moving average stops moving: with momentum 0.001 it sticks as soon as a step falls below half a unit in
     the last place. So ``.half()``, ``.bfloat16()``, ``.to(dtype)``, a constructor's ``dtype`` and a 16-bit checkpoint
@@ -24,15 +24,17 @@ class WideStatistics(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
 
+    statistics = ("running_mean", "running_var")
+
     def widen_statistics(self) -> None:
         """Replace statistics that are narrower than float32 by their float32 values."""
-        for name in ("running_mean", "running_var"):
+        for name in self.statistics:
             statistic = self._buffers.get(name)
             if statistic is not None and not is_lazy(statistic) and statistic.dtype != wide_dtype(statistic.dtype):
                 setattr(self, name, statistic.to(wide_dtype(statistic.dtype)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        statistics = {id(self._buffers.get(name)) for name in ("running_mean", "running_var")}
+        statistics = {id(self._buffers.get(name)) for name in self.statistics}
 
         def convert(tensor: Tensor) -> Tensor:
             converted = fn(tensor)

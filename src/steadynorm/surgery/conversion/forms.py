@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...errors import ArgumentError
 from ...nn.catalogue import CATALOGUE
 from ...nn.statistics import WideStatistics
+from ...nn.variants.whitening import WhiteningBase
 from ..layers import Layer
 from .become import why_not_another
 
@@ -168,12 +169,15 @@ def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], o
     vars(form).update(carried | {name: vars(module)[name] for name in own})
     if type(form) is type(module) and not options:
         raise Unsuited("is one already")
-    fresh = _take_state(module, form)
-    return Form(form, _lost(module, form, asked), fresh, repr(form))
+    fresh, left = _take_state(module, form)
+    return Form(form, _lost(module, left, asked), fresh, repr(form))
 
 
-def _take_state(module: nn.Module, form: nn.Module) -> tuple[str, ...]:
-    """Give the form the tensors that both have; return the names of the others in its state_dict."""
+def _take_state(module: nn.Module, form: nn.Module) -> tuple[tuple[str, ...], list[str]]:
+    """Give the form what it has a place for; return the names of what it has besides, and of what it left.
+
+    Tensors that both have are shared. A form that keeps statistics otherwise takes them as it would a checkpoint.
+    """
     taken = []
     stores: Any = ((form._parameters, module._parameters), (form._buffers, module._buffers))
     for own, theirs in stores:
@@ -184,13 +188,19 @@ def _take_state(module: nn.Module, form: nn.Module) -> tuple[str, ...]:
                 taken.append(name)
     if isinstance(form, WideStatistics):
         form.widen_statistics()
-    return tuple(name for name in form.state_dict() if name not in taken)
+    fresh = [name for name in form.state_dict() if name not in taken]
+    if fresh:
+        plain = module.plain_state() if isinstance(module, WhiteningBase) else module.state_dict()
+        result = form.load_state_dict(plain, strict=False)
+        parameters = dict(form.named_parameters())  # copies, which an optimizer does not know yet
+        fresh = [name for name in fresh if name in result.missing_keys or name in parameters]
+        taken += [name for name in plain if name not in result.unexpected_keys]
+    return tuple(fresh), [name for name in module.state_dict() if name not in taken and name not in form.state_dict()]
 
 
-def _lost(module: nn.Module, form: nn.Module, asked: Iterable[str]) -> tuple[str, ...]:
+def _lost(module: nn.Module, left: list[str], asked: Iterable[str]) -> tuple[str, ...]:
     if getattr(module, "activation", None) is not None and "activation" not in asked:
         raise Unsuited(f"its activation, {module.activation}, would be lost")
-    state = [name for name in module.state_dict() if name not in form.state_dict()]
     settings = [
         f"{name}={getattr(module, name)}"
         for name, default in words(type(module)).items()
@@ -198,4 +208,4 @@ def _lost(module: nn.Module, form: nn.Module, asked: Iterable[str]) -> tuple[str
         and hasattr(module, name)
         and getattr(module, name) != default
     ]
-    return tuple(state + settings)
+    return tuple(left + settings)
