@@ -31,6 +31,7 @@ PUBLIC = {
     "steadynorm": [
         "__version__",
         "errors",
+        "figure",
         "functional",
         "nn",
         "parameter_groups",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .pages.explainer import figure as figure
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibrate import recalibrate_ as recalibrate_
@@ -22,6 +23,7 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "figure": "pages.explainer",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibrate",

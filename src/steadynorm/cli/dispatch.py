@@ -29,6 +29,7 @@ __all__ = ["COMMANDS", "EXTRA", "main"]
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, scaled down to this machine, and report",
     "report": "build the report of a run again, from its record",
+    "explain": "write a page that explains batch normalization by five figures to be dragged, and open it",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
 EXTRA = "pip install 'steadynorm[lab]'"
