@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
-    from .figure import Figure
+    from .frames import Figure
 
 __all__ = ["NAMES", "figure", "render"]
 
@@ -64,4 +64,5 @@ def _build(name: str, record: Mapping[str, Any] | None = None) -> Figure:
         ) from error
     if name == "ladder":
         return ladder.build(ladder.committed_record() if record is None else record)
-    return {"saturation": saturation, "bias": bias, "affine": affine, "rate": rate}[name].build()
+    builders = {"saturation": saturation.build, "bias": bias.build, "affine": affine.build, "rate": rate.build}
+    return builders[name]()

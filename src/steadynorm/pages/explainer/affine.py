@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ... import functional as F
 from .drawing import BLUE, ORANGE, QUIET, draw, rows
-from .figure import Choice, Figure, Slider
+from .frames import Choice, Figure, Slider
 
 __all__ = ["BATCHES", "BETA", "EPS", "GAMMA", "batches", "build"]
 

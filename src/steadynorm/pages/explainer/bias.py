@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ... import functional as F
 from .drawing import BLUE, ORANGE, draw, rows
-from .figure import Choice, Figure, Slider
+from .frames import Choice, Figure, Slider
 
 __all__ = ["RATE", "STEP", "TARGET", "batch", "build", "descend", "stall"]
 
@@ -39,7 +39,7 @@ def descend(u: Tensor, *, aware: bool) -> dict[str, Tensor]:
     b = torch.zeros(1, requires_grad=True)
     one = torch.ones(1)
     trace: dict[str, list[Tensor]] = {name: [] for name in ("b", "gradient", "loss", "x_hat")}
-    for _ in range(int(STEP.high) + 1):
+    for _ in STEP.values:
         x = u + b
         mean = F.batch_moments(x).mean
         x_hat = F.normalize(x, mean if aware else mean.detach(), one, eps=0.0)
@@ -92,7 +92,7 @@ def build() -> Figure:
 def _picture(b: Tensor) -> Markup:
     steps = torch.arange(len(b))
 
-    def line(values: Tensor, colour: str, text: str) -> alt.LayerChart:
+    def line(values: Tensor, colour: str, text: str) -> alt.LayerChart | alt.FacetChart:
         x, y = alt.X("step:Q", title="training step"), alt.Y("b:Q", title="bias b")
         curve = rows(step=steps, b=values)
         label = rows(step=[steps[-60].item()], b=[values[-60].item()], text=[text])

@@ -1,7 +1,7 @@
 """Figure 5: steps to a target accuracy, as measured by this project's ladder and as the paper reports it.
 
-The curves and the paper's anchors come from a record of the ladder. Nothing is interpolated: an arm has reached a target
-at the first evaluation at which the mean over its seeds is there, as in the record's own table.
+The curves and the paper's anchors come from a record of the ladder. Nothing is interpolated: an arm has reached a
+target at the first evaluation at which the mean over its seeds is there, as in the record's own table.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch import Tensor
 from ...errors import DataError
 from ..results.figures import DASHES
 from .drawing import INK, draw, rows
-from .figure import Figure, Slider
+from .frames import Figure, Slider
 
 __all__ = ["RECORD", "build", "committed_record", "crossings", "mean_curves"]
 
@@ -31,7 +31,7 @@ Record = Mapping[str, Any]
 
 
 def committed_record() -> dict[str, Any]:
-    """Read the record that the page shows by default: in the wheel it lies beside this file, in a checkout in results/."""
+    """Read the record that the page shows by default: beside this file in the wheel, in results/ in a checkout."""
     beside = files(__package__).joinpath(RECORD)
     source = beside if beside.is_file() else Path(__file__).parents[4] / "results" / RECORD
     return dict(json.loads(source.read_text(encoding="utf-8")))
@@ -67,7 +67,7 @@ def build(record: Record) -> Figure:
     steps, means = mean_curves(record)
     start = math.floor(1000 * record["target_accuracy"] + 1e-6) / 10
     target = Slider("target", f"target, {record['data']['name']} (%)", 0.0, _ceiling(means), 0.1, start)
-    targets = torch.arange(round(target.high / target.step) + 1, dtype=torch.float64) / 1000
+    targets = torch.tensor(target.values, dtype=torch.float64) / 100
     spent = crossings(steps, means, targets)
     names = [arm["name"] for arm in record["arms"]]
     paper = [arm["paper"] for arm in record["arms"]]
@@ -75,7 +75,7 @@ def build(record: Record) -> Figure:
         name="ladder",
         caption="Accuracy against training steps, both charts with a logarithmic axis of steps, on which equal "
         "distances are equal ratios. Drag the dashed target line of either.",
-        sentence=_sentence(names, spent[round(start * 10)], start, record["data"]["name"]),
+        sentence=_sentence(names, spent[target.frame(start)], start, record["data"]["name"]),
         picture=_picture(names, steps, means, start),
         controls=(target, PAPER),
         arrays={
@@ -114,7 +114,8 @@ def _ceiling(means: Tensor) -> float:
 def _conditions(record: Record) -> str:
     arm = record["arms"][0]
     last = max(step for seed in arm["seeds"] for step, _ in seed["curve"])
-    return f"{record['data']['train']} training images, {last} steps, {len(arm['seeds'])} seeds, measured {record['created'][:10]}"
+    count, seeds, day = record["data"]["train"], len(arm["seeds"]), record["created"][:10]
+    return f"{count} training images, {last} steps, {seeds} seeds, measured {day}"
 
 
 def _sentence(names: list[str], spent: Tensor, target: float, data: str) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 import steadynorm
 
 from ..results.figures import COLOURS
-from .figure import Figure
+from .frames import Figure
 
 __all__ = ["frame", "page"]
 

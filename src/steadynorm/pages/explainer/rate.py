@@ -9,7 +9,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from .drawing import BLUE, ORANGE, draw, rows
-from .figure import Figure, Slider
+from .frames import Figure, Slider
 
 __all__ = ["FAR", "JAGGED", "RATE", "SMOOTH", "START", "STEPS", "build", "descend", "loss"]
 
@@ -46,7 +46,7 @@ def descend(rates: Tensor, kind: tuple[float, float, float], steps: int = STEPS)
 
 def build() -> Figure:
     """Return the figure: both descents at every rate, and what became of them."""
-    rates = RATE.low + RATE.step * torch.arange(round((RATE.high - RATE.low) / RATE.step) + 1, dtype=torch.float64)
+    rates = torch.tensor(RATE.values, dtype=torch.float64)
     fate = torch.stack([descend(rates, kind, FATE) for kind in KINDS], dim=1)  # (rates, 2, 4001)
     diverged_at = torch.where(fate.isnan().any(-1), fate.isnan().float().argmax(-1), -1)
     still = (fate[..., -10:] - fate[..., -1:]).abs().amax(-1) < 1e-6
@@ -89,7 +89,7 @@ def build() -> Figure:
 
 
 def _picture(axis: Tensor) -> Markup:
-    def panel(kind: int, title: str, colour: str) -> alt.LayerChart:
+    def panel(kind: int, title: str, colour: str) -> alt.LayerChart | alt.FacetChart:
         w = descend(torch.tensor([RATE.start], dtype=torch.float64), KINDS[kind])[0]
         inside = w[: int((w.abs() < axis.max()).long().cumprod(0).sum())]
         x = alt.X("w:Q", title="parameter w", axis=alt.Axis(tickCount=5))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ... import functional as F
 from .drawing import ORANGE, QUIET, draw, rows
-from .figure import Choice, Figure, Slider
+from .frames import Choice, Figure, Slider
 
 __all__ = ["DRIFT", "EPS", "batch", "build", "slopes"]
 
@@ -33,15 +33,12 @@ def slopes(z: Tensor) -> Tensor:
 def build() -> Figure:
     """Return the figure: a frame for every drift, without batch norm and with it."""
     u = batch()
-    drifts = _drifts()
-    plain = torch.stack([(u + mu).flatten() for mu in drifts])
-    normed = torch.stack([F.batch_norm(u + mu, eps=EPS)[0].flatten() for mu in drifts])
+    plain = torch.stack([(u + mu).flatten() for mu in DRIFT.values])
+    normed = torch.stack([F.batch_norm(u + mu, eps=EPS)[0].flatten() for mu in DRIFT.values])
     z = torch.stack([plain, normed], dim=1)  # (drifts, 2, 40)
     slope = slopes(z)
     mean = slope.mean(-1)
-    start = round((DRIFT.start - DRIFT.low) / DRIFT.step)
-    centre = round(-DRIFT.low / DRIFT.step)
-    at_4 = round((4 - DRIFT.low) / DRIFT.step)
+    start, centre, at_4 = map(DRIFT.frame, (DRIFT.start, 0.0, 4.0))
     facts = {
         "start": f"{mean[start, 0]:.3f}",
         "centre": f"{mean[centre, 0]:.3f}",
@@ -73,15 +70,10 @@ def build() -> Figure:
     )
 
 
-def _drifts() -> list[float]:
-    count = round((DRIFT.high - DRIFT.low) / DRIFT.step) + 1
-    return [DRIFT.low + k * DRIFT.step for k in range(count)]
-
-
 def _picture(curve: Tensor, z: Tensor, slope: Tensor) -> Markup:
     x = alt.X("z:Q", title="pre-activation", scale=alt.Scale(domain=[-9, 9]))
 
-    def panel(line: Tensor, points: Tensor, title: str, top: float) -> alt.LayerChart:
+    def panel(line: Tensor, points: Tensor, title: str, top: float) -> alt.LayerChart | alt.FacetChart:
         y = alt.Y("y:Q", title=title, scale=alt.Scale(domain=[0, top]), axis=alt.Axis(tickCount=3))
         return alt.layer(
             rows(z=curve, y=line).mark_line(color=QUIET).encode(x, y),

@@ -34,6 +34,15 @@ class Slider:
     start: float
     continuous: bool = False
 
+    @property
+    def values(self) -> list[float]:
+        """The value of every frame, free of the rounding that sums of steps would gather."""
+        return [round(self.low + k * self.step, 6) for k in range(self.frame(self.high) + 1)]
+
+    def frame(self, value: float) -> int:
+        """Which frame belongs to a value."""
+        return round((value - self.low) / self.step)
+
 
 @dataclass(frozen=True)
 class Choice:

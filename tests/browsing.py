@@ -1,0 +1,13 @@
+"""Waiting for a page whose policy forbids ``eval``, and with it Playwright's ``wait_for_function``."""
+
+import time
+
+from playwright.sync_api import Page
+
+
+def until(page: Page, condition: str, seconds: float = 10) -> None:
+    """Wait until a JavaScript expression holds."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"it did not come true within {seconds} s: {condition}"
+        page.wait_for_timeout(20)
