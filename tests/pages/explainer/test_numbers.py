@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 import steadynorm.functional as F
 from browsing import until
@@ -34,6 +35,15 @@ def read(page: Page, name: str, states: list[dict]) -> list[dict]:
     return page.evaluate(READ, [name, states])
 
 
+@pytest.fixture(scope="module")
+def page(browser: Browser, explainer: Path) -> Iterator[Page]:
+    """The page at 1280 pixels, the same for all tests: each sets the state that it reads."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(explainer.as_uri())
+        yield page
+
+
 def number(pair: list[str]) -> float:
     return float(pair[0])
 
@@ -44,7 +54,7 @@ def words(value: float, digits: int) -> str:
     return text.removeprefix("−") if not text.strip("−0.") else text
 
 
-def test_saturation(wide: Page) -> None:
+def test_saturation(page: Page) -> None:
     u = saturation.batch().numpy()[:, 0]
     assert u.mean() == pytest.approx(0, abs=1e-12)
     assert u.var() == pytest.approx(1)
@@ -54,7 +64,7 @@ def test_saturation(wide: Page) -> None:
         return float((g * (1 - g)).mean())
 
     states = [{"drift": round(k / 10, 1), "norm": norm} for norm in (0, 1) for k in range(-60, 61)]
-    for state, shown in zip(states, read(wide, "saturation", states), strict=True):
+    for state, shown in zip(states, read(page, "saturation", states), strict=True):
         x = u + state["drift"]
         normed = (x - x.mean()) / np.sqrt(x.var() + saturation.EPS)
         slopes = [mean_slope(x), mean_slope(normed)]
@@ -69,17 +79,17 @@ def test_saturation(wide: Page) -> None:
         assert words(number(shown["mean"]), 3) in shown["sentence"]
 
 
-def test_saturation_puts_every_dot_where_its_number_is(wide: Page) -> None:
+def test_saturation_puts_every_dot_where_its_number_is(page: Page) -> None:
     u = saturation.batch().numpy()[:, 0]
     for drift, norm in ((-6.0, 0), (3.2, 0), (0.7, 1)):
-        read(wide, "saturation", [{"drift": drift, "norm": norm}])
-        places = wide.evaluate(
+        read(page, "saturation", [{"drift": drift, "norm": norm}])
+        places = page.evaluate(
             """() => [...document.querySelectorAll("#saturation .dot")].map((dot) => {
                  const box = dot.getBoundingClientRect(), chart = dot.ownerSVGElement.getBoundingClientRect();
                  return [box.x + box.width / 2 - chart.x, box.y + box.height / 2 - chart.y];
                })"""
         )
-        width = wide.evaluate("document.getElementById('saturation').width") - 60
+        width = page.evaluate("document.getElementById('saturation').width") - 60
         z = u if norm else u + drift
         g = 1 / (1 + np.exp(-z))
         x = 44 + (z + 9) / 18 * width
@@ -88,12 +98,12 @@ def test_saturation_puts_every_dot_where_its_number_is(wide: Page) -> None:
         np.testing.assert_allclose(lower, np.stack([x, 262 + (1 - 4 * g * (1 - g)) * 120], 1), atol=0.1)
 
 
-def test_bias(wide: Page) -> None:
+def test_bias(page: Page) -> None:
     u = bias.batch().double().numpy()[:, 0]
     centred = u - u.mean()
     loss = float((0.5 * (centred - bias.TARGET) ** 2).mean())
     states = [{"step": step, "gradient": mode} for mode in (0, 1) for step in range(201)]
-    for state, shown in zip(states, read(wide, "bias", states), strict=True):
+    for state, shown in zip(states, read(page, "bias", states), strict=True):
         naive = state["gradient"] == 0
         gradient = float((centred - bias.TARGET).mean()) if naive else 0  # Σ(x̂−t)/m, and less its own mean
         assert number(shown["gradient"]) == pytest.approx(gradient, abs=1e-6)
@@ -103,7 +113,7 @@ def test_bias(wide: Page) -> None:
         assert number(shown["moved"]) < (4e-6 if naive else 1e-6)
         assert f"Step {state['step']}," in shown["sentence"]
         assert f"b is {words(number(shown['b']), 1)}," in shown["sentence"]
-    assert words(200 * bias.RATE, 2) == read(wide, "bias", [{"step": 200, "gradient": 0}])[0]["b"][1]
+    assert words(200 * bias.RATE, 2) == read(page, "bias", [{"step": 200, "gradient": 0}])[0]["b"][1]
 
 
 def test_the_bias_stalls_where_float32_does() -> None:
@@ -112,7 +122,7 @@ def test_the_bias_stalls_where_float32_does() -> None:
     assert b / 2 + np.float32(bias.RATE) != b / 2
 
 
-def test_affine_is_the_library_bit_for_bit(wide: Page) -> None:
+def test_affine_is_the_library_bit_for_bit(page: Page) -> None:
     x = affine.batches()
     grid = [
         {"gamma": gamma, "beta": beta, "batch": batch}
@@ -120,7 +130,7 @@ def test_affine_is_the_library_bit_for_bit(wide: Page) -> None:
         for gamma in np.linspace(-3, 3, 13).tolist()
         for beta in np.linspace(-4, 4, 9).tolist()
     ]
-    for state, shown in zip(grid, read(wide, "affine", grid), strict=True):
+    for state, shown in zip(grid, read(page, "affine", grid), strict=True):
         gamma, beta = (torch.tensor([state[name]], dtype=torch.float32) for name in ("gamma", "beta"))
         one = x[state["batch"], :, None]
         y, moments = F.batch_norm(one, gamma, beta, eps=affine.EPS)
@@ -136,19 +146,19 @@ def test_affine_is_the_library_bit_for_bit(wide: Page) -> None:
 
 
 @pytest.mark.parametrize("batch", range(4))
-def test_the_identity_button_gives_the_batch_back(wide: Page, batch: int) -> None:
-    wide.locator("#affine input[type=radio]").nth(batch).check()
-    wide.locator("#affine .identity").click()
-    until(wide, "document.getElementById('affine').classList.contains('undone')")
+def test_the_identity_button_gives_the_batch_back(page: Page, batch: int) -> None:
+    page.locator("#affine input[type=radio]").nth(batch).check()
+    page.locator("#affine .identity").click()
+    until(page, "document.getElementById('affine').classList.contains('undone')")
     x = affine.batches()[batch].double()
-    y = torch.tensor(wide.evaluate("Array.from(document.getElementById('affine').y)"), dtype=torch.float64)
+    y = torch.tensor(page.evaluate("Array.from(document.getElementById('affine').y)"), dtype=torch.float64)
     error = (y - x).abs().max().item()
     assert error < 1e-6
-    told = wide.evaluate("document.getElementById('affine').arrays.error.at(" + str(batch) + ")")
+    told = page.evaluate("document.getElementById('affine').arrays.error.at(" + str(batch) + ")")
     assert told == pytest.approx(error, rel=1e-3, abs=1e-9)
     other = (batch + 1) % 4
-    wide.locator("#affine input[type=radio]").nth(other).check()
-    assert not wide.evaluate("document.getElementById('affine').classList.contains('undone')")
+    page.locator("#affine input[type=radio]").nth(other).check()
+    assert not page.evaluate("document.getElementById('affine').classList.contains('undone')")
 
 
 def slope(w: float, kind: tuple[float, float, float]) -> float:
@@ -156,13 +166,13 @@ def slope(w: float, kind: tuple[float, float, float]) -> float:
     return h * w + a * k * math.sin(k * w)
 
 
-def test_rate(wide: Page) -> None:
+def test_rate(page: Page) -> None:
     """The bowl has a closed form. Descent on the ripple is chaotic below its limit, so that only one step at a time can
     be compared there."""
     rates = [round(0.025 * (k + 1), 3) for k in range(90)]
     paths = rate.descend(torch.tensor(rates, dtype=torch.float64), rate.JAGGED).numpy()
     states = [{"rate": one} for one in rates]
-    for eta, path, shown in zip(rates, paths, read(wide, "rate", states), strict=True):
+    for eta, path, shown in zip(rates, paths, read(page, "rate", states), strict=True):
         w_end = rate.START * (1 - eta) ** 40
         end = 0.5 * w_end**2 if abs(w_end) <= rate.FAR else math.nan
         if eta < 2:
@@ -186,16 +196,16 @@ def test_rate(wide: Page) -> None:
     assert shown["jagged_end"][1] == "diverged"
 
 
-def test_ladder(wide: Page) -> None:
+def test_ladder(page: Page) -> None:
     record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
-    high = wide.evaluate("document.getElementById('ladder').controls[0].high")
+    high = page.evaluate("document.getElementById('ladder').controls[0].high")
     states = [{"target": k / 10} for k in range(round(high * 10) + 1)]
     curves = {}
     for arm in record["arms"]:
         seeds = np.array([[accuracy for _, accuracy in seed["curve"]] for seed in arm["seeds"]])
         curves[arm["name"]] = seeds.mean(0)
     steps = [step for step, _ in record["arms"][0]["seeds"][0]["curve"]]
-    for state, shown in zip(states, read(wide, "ladder", states), strict=True):
+    for state, shown in zip(states, read(page, "ladder", states), strict=True):
         spent = {}
         for name, curve in curves.items():
             there = np.flatnonzero(100 * curve >= state["target"] - 1e-6)
@@ -210,9 +220,10 @@ def test_ladder(wide: Page) -> None:
     assert states[-1]["target"] / 100 > max(curve.max() for curve in curves.values())
 
 
-def test_ladder_begins_at_the_records_own_table(wide: Page) -> None:
+def test_ladder_begins_at_the_records_own_table(page: Page) -> None:
     record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
-    shown = read(wide, "ladder", [{}])[0]
+    page.locator("#ladder .reset").click()
+    shown = read(page, "ladder", [{}])[0]
     for arm in record["arms"]:
         steps, ratio = arm["steps_to_target"], arm["ratio"]
         assert shown[f"{arm['name']}:0"][1] == (str(steps) if steps else "not reached")
@@ -232,7 +243,7 @@ def test_ladder_begins_at_the_records_own_table(wide: Page) -> None:
         (75.0, ", ".join(["not reached –"] * 6)),
     ],
 )
-def test_the_papers_anchors_say_no_more_than_the_paper(wide: Page, target: float, expected: str) -> None:
-    shown = read(wide, "ladder", [{"paper": target}])[0]
+def test_the_papers_anchors_say_no_more_than_the_paper(page: Page, target: float, expected: str) -> None:
+    shown = read(page, "ladder", [{"paper": target}])[0]
     names = ["Inception", "BN-Baseline", "BN-x5", "BN-x30", "BN-x5-Sigmoid", "Inception-Sigmoid"]
     assert ", ".join(f"{shown[f'{name}:2'][1]} {shown[f'{name}:3'][1]}" for name in names) == expected

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page
 
-from browsing import until
+from browsing import bring, until
 from steadynorm.pages.explainer import NAMES
 
 
@@ -44,7 +44,7 @@ def place(page: Page, handle: Handle, value: float) -> tuple[float, float]:
     """Where on the screen a value of the handle lies on its chart."""
     if handle.slider == "gamma":  # the right end of y's bar
         value += page.evaluate("document.getElementById('affine').state.beta")
-    page.locator(f"#{handle.figure} .chart").scroll_into_view_if_needed()
+    bring(page, f"#{handle.figure} .chart")
     x, y = page.evaluate(
         f"""(value) => {{
              const figure = document.getElementById("{handle.figure}"), panel = figure.{handle.panel};

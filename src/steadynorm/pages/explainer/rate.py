@@ -15,7 +15,7 @@ __all__ = ["FAR", "JAGGED", "RATE", "SMOOTH", "START", "STEPS", "build", "descen
 
 RATE = Slider("rate", "learning rate η, the same for both", 0.025, 2.25, 0.025, 0.45)
 STEPS = 40  # shown
-FATE = 4000  # steps after which the outcome is read
+FATE = 1000  # steps after which the outcome is read
 START = -1.6
 FAR = 1e3  # |w| beyond this counts as diverged
 JAGGED = (5.0, 0.5, 10.0)  # h, a, k
@@ -47,7 +47,7 @@ def descend(rates: Tensor, kind: tuple[float, float, float], steps: int = STEPS)
 def build() -> Figure:
     """Return the figure: both descents at every rate, and what became of them."""
     rates = torch.tensor(RATE.values, dtype=torch.float64)
-    fate = torch.stack([descend(rates, kind, FATE) for kind in KINDS], dim=1)  # (rates, 2, 4001)
+    fate = torch.stack([descend(rates, kind, FATE) for kind in KINDS], dim=1)  # (rates, 2, 1001)
     diverged_at = torch.where(fate.isnan().any(-1), fate.isnan().float().argmax(-1), -1)
     still = (fate[..., -10:] - fate[..., -1:]).abs().amax(-1) < 1e-6
     w = fate[..., : STEPS + 1]

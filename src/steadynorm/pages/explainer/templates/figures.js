@@ -113,7 +113,7 @@ class Figure extends HTMLElement {
     this.build();
     this.classList.add("is-live");
     Address.add(this);
-    new ResizeObserver(([entry]) => this.fit(Math.floor(entry.contentRect.width))).observe(this.chart);
+    new ResizeObserver(([entry]) => this.fit(Math.floor(entry.contentRect.width))).observe(this);
   }
 
   build() {
@@ -234,8 +234,10 @@ class Figure extends HTMLElement {
   }
 
   /** Follow the pointer from wherever it goes down until it is released, beyond the chart's edge too. `begin` may
-   * return what to do on each move. A finger takes hold by moving sideways; up and down it scrolls the page. */
+   * return what to do on each move. A finger takes hold by moving sideways, and up and down it scrolls the page; unless
+   * the target is `free`, a grip that is there to be pulled any way. */
   drag(target, begin, free = false) {
+    if (free) target.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     let follow = null;
     let pending = null;
     const point = (event) => {
@@ -354,6 +356,7 @@ class Saturation extends Figure {
       Array.from(this.arrays.z.row(0, 0), () => draw("circle", { r: kind === "ghost" ? 3.5 : 4.5, class: kind }, panel.marks));
     this.ghosts = [dots(this.upper, "ghost"), dots(this.lower, "ghost")];
     this.dots = [dots(this.upper, "dot"), dots(this.lower, "dot")];
+    this.far = undefined;
     this.arrow = draw("path", { class: "arrow", "marker-end": "url(#head)" }, this.upper.above);
     this.arrowLabel = draw("text", { class: "note", "text-anchor": "middle" }, this.upper.above, "batch norm");
     this.levelLabel = draw("text", { class: "note strong" }, this.lower.above);
@@ -370,11 +373,12 @@ class Saturation extends Figure {
     const frame = this.index("drift");
     const { z, g, slope, mean, share } = this.arrays;
     this.place(this.dots, z.row(frame, norm), g.row(frame, norm), slope.row(frame, norm));
-    this.place(this.ghosts, z.row(frame, 0), g.row(frame, 0), slope.row(frame, 0));
     this.classList.toggle("with", norm === 1);
     const at = this.upper.x(drift);
     const far = norm === 1 && Math.abs(drift) >= 0.6;
-    for (const ghosts of this.ghosts) ghosts.forEach((ghost) => show(ghost, far));
+    if (far) this.place(this.ghosts, z.row(frame, 0), g.row(frame, 0), slope.row(frame, 0));
+    if (far !== this.far) for (const ghost of this.ghosts.flat()) show(ghost, far);
+    this.far = far;
     set(this.guide, { x1: at, x2: at });
     const home = this.upper.x(0) + Math.sign(drift) * 4;
     const height = drift < 0 ? this.upper.y(0.86) : this.upper.y(0.14);
