@@ -20,12 +20,13 @@ __all__ = ["frame", "page"]
 
 def page(figures: Sequence[Figure]) -> str:
     """Return the whole page: prose around the figures, in one file that asks for nothing."""
-    return _render("page.html", figures={figure.name: figure for figure in figures})
+    named = {figure.name: figure for figure in figures}
+    return _render("page.html", script=_script(*named), figures=named)
 
 
 def frame(figure: Figure) -> str:
     """Return one figure as an ``iframe`` that holds its document and fits its height to it."""
-    document = html.escape(_render("single.html", figure=figure))
+    document = html.escape(_render("single.html", script=_script(figure.name), figure=figure))
     return (
         f'<iframe title="steadynorm: {figure.name}" srcdoc="{document}" '
         'style="width: 100%; height: 46rem; border: 0"></iframe>'
@@ -42,12 +43,15 @@ def _render(template: str, **values: Any) -> str:
     )
     return environment.get_template(template).render(
         colours=COLOURS,
-        style=_asset("page.css"),
-        script=_asset("figures.js"),
+        style=_asset("templates/page.css"),
         version=steadynorm.__version__,
         **values,
     )
 
 
-def _asset(name: str) -> Markup:
-    return Markup(files(__package__).joinpath("templates", name).read_text(encoding="utf-8"))
+def _script(*names: str) -> Markup:
+    return Markup("\n").join(_asset(f"script/{name}.js") for name in ("kit", *names, "start"))
+
+
+def _asset(path: str) -> Markup:
+    return Markup(files(__package__).joinpath(path).read_text(encoding="utf-8"))

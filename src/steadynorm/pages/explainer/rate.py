@@ -83,7 +83,7 @@ def build() -> Figure:
             "outcome": outcome,
             "landscape": torch.stack([axis, *(loss(axis, kind) for kind in KINDS)]),
         },
-        values={"outcomes": ["settles", "keeps jumping", "diverges"]},
+        values={"limits": [2 / kind[0] for kind in KINDS], "outcomes": ["settles", "keeps jumping", "diverges"]},
         facts=facts,
     )
 
