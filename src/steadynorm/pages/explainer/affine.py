@@ -43,13 +43,14 @@ def build() -> Figure:
     mean = torch.cat([one.mean for one in moments])
     sigma = torch.cat([one.var for one in moments]).sqrt()
     spread = torch.stack([F.batch_moments(one[:, None]).var.sqrt()[0] for one in x_hat])
+    beta = f"−{-BETA.start:g}" if BETA.start < 0 else f"{BETA.start:g}"
     facts = {"error": f"{error.max():.0e}".replace("e-0", "e-"), "eps": "10⁻⁵"}
     return Figure(
         name="affine",
         caption="One mini-batch of 48 values on three lines; a thread follows each value. Drag the dot on the lowest "
         "line to shift y, and either end of its bar to scale it.",
         sentence=f"A batch of mean {mean[0]:.2f} and spread {sigma[0]:.2f} becomes one of mean 0 and spread 1, and by "
-        f"γ = {GAMMA.start} and β = {BETA.start} one of mean {BETA.start} and spread {GAMMA.start}. "
+        f"γ = {GAMMA.start} and β = {beta} one of mean {beta} and spread {GAMMA.start}. "
         f"γ = {identity[0][0][0]:.2f} and β = {identity[0][1][0]:.2f} would give x back.",
         picture=_picture(x[0], x_hat[0]),
         controls=(GAMMA, BETA, Choice("batch", "mini-batch x", BATCHES)),

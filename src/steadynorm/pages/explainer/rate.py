@@ -59,9 +59,9 @@ def build() -> Figure:
     facts = {
         "jagged_limit": f"{2 / h:g}",
         "smooth_limit": f"{2 / SMOOTH[0]:g}",
-        "jagged_diverges": f"{rates[outcome[:, 0] == DIVERGES].min():.3g}",
-        "smooth_diverges": f"{rates[outcome[:, 1] == DIVERGES].min():.3g}",
-        "jagged_jumps": f"{rates[outcome[:, 0] != SETTLES].min():.3g}",
+        "jagged_diverges": f"{rates[outcome[:, 0] == DIVERGES].min():g}",
+        "smooth_diverges": f"{rates[outcome[:, 1] == DIVERGES].min():g}",
+        "jagged_jumps": f"{rates[outcome[:, 0] != SETTLES].min():g}",
         "sharpest": f"{h + a * k * k:g}",
         "steps": str(STEPS),
     }
