@@ -129,7 +129,7 @@ def job(arm: str, m: int, rate: float, seed: int, folder: str, steps: int, sizes
         loss.backward()
         optimizer.step()
         schedule.step()
-    result |= {"final loss": float(loss), "validation": accuracy(model, *parts["validation"])}
+    result |= {"final loss": float(loss.detach()), "validation": accuracy(model, *parts["validation"])}
     if seed != GRID_SEED:
         result |= finished(model, arm, x, parts["validation"], parts["test"])
     return result | {"seconds": time.perf_counter() - start}
