@@ -34,10 +34,11 @@ mutants: .venv/installed
 	$(BIN)/python tools/mutants.py
 
 # The kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, over the shapes and layouts of their tests.
+# libstdc++ beside libasan, since Python does not bring it and torch's errors are C++ exceptions.
 sanitize: .venv/installed
 	CXX='c++ -fsanitize=address,undefined -fno-sanitize-recover=all' XDG_CACHE_HOME=$(CURDIR)/build/sanitize \
-	LD_PRELOAD=$$(c++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
-	$(BIN)/python -m pytest tests/kernels/test_operators.py
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so.6)" \
+	ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest --capture=sys tests/kernels/test_operators.py
 
 wheel-test: .venv/installed
 	$(BIN)/python tools/wheel_test.py

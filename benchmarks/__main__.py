@@ -1,31 +1,58 @@
-"""Our layers beside torch's: ``python -m benchmarks``. Takes some minutes, and wants a quiet machine."""
+"""Our layers beside torch's: ``python -m benchmarks [layers] [steps]``, both without words.
+
+Takes some minutes, wants a quiet machine, and writes ``results/bench-layers.json`` and ``results/bench-steps.json``,
+from which README's tables are made.
+"""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from steadynorm.bench import compare_layers
-from steadynorm.reports import Report
+from steadynorm import kernels
+from steadynorm.bench import compare_layers, rows
+from steadynorm.lab.records import environment, write_json
+
+from . import steps
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def layers() -> Iterator[dict[str, Any]]:
+    """Measure single layers; ``torch.compile`` takes part where most time goes."""
+    yield from rows(
+        compare_layers(
+            rounds=7,
+            compiled=lambda case: case.work == "forward+backward" and case.activation == "relu" and not case.residual,
+            progress=lambda case: print(case, file=sys.stderr),
+        )
+    )
+
+
+def networks() -> Iterator[dict[str, Any]]:
+    """Measure whole training steps."""
+    for row in steps.measure(rounds=7):
+        print(row, file=sys.stderr)
+        yield row
+
+
+MEASUREMENTS = {"layers": layers, "steps": networks}
 
 
 def main() -> None:
-    """Measure every case and print the table."""
-    rows = []
-    for case, timings in compare_layers().items():
-        ours, copy = timings["steadynorm"], timings["copy"]
-        rows.append(
-            {
-                "shape": "×".join(map(str, case.shape)),
-                "layout": case.layout,
-                "work": case.work,
-                "torch ms": 1e3 * timings["torch"].seconds,
-                "ours ms": 1e3 * ours.seconds,
-                "speed-up": f"{ours.speedup:.2f}",
-                "quartiles": "{:.2f} – {:.2f}".format(*ours.speedup_quartiles),
-                "ours in copies": ours.seconds / copy.seconds,
-            }
-        )
-    here = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
-    note = f"{here}; medians of {ours.rounds} interleaved rounds"
-    print(Report("Batch norm and ReLU, float32, with allocation", tuple(rows[0]), rows, (note,)))
+    """Measure, and write a record each."""
+    kernels.load()
+    for name in sys.argv[1:] or MEASUREMENTS:
+        record = {
+            "schema": "steadynorm.bench/1",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": environment(threads=torch.get_num_threads(), kernels=kernels.status()),
+            "rows": list(MEASUREMENTS[name]()),
+        }
+        write_json(RESULTS / f"bench-{name}.json", record)
 
 
 if __name__ == "__main__":

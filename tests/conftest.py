@@ -26,7 +26,7 @@ def kernels_loaded():
     if not kernels.load():
         if kernels.status().startswith(("off", "none: no C++ compiler", "none: they are built on POSIX")):
             pytest.skip(f"kernels are {kernels.status()}")
-        pytest.fail(kernels.status())
+        pytest.fail(kernels.failure() or kernels.status())
 
 
 @pytest.fixture(params=["kernels", "torch"])

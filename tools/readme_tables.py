@@ -1,17 +1,19 @@
 """Write the tables of README and of the method cards, from committed records and the catalogue.
 
 README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
-``results/NAME.json``. A table whose record is not there yet stays empty; a record of the ladder that README has no
-place for is an error, so that no result is left out unseen. Table ``methods`` is the catalogue. What a card says of its
-method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from ``benchmarks/methods.json``.
+``results/NAME.json``, of the ladder or of a benchmark. A table whose record is not there yet stays empty; a record that
+README has no place for is an error, so that no result is left out unseen. Table ``methods`` is the catalogue. What a
+card says of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from
+``benchmarks/methods.json``.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from steadynorm.bench import geometric_mean
 from steadynorm.lab.ladder import table
 from steadynorm.lab.records import load_record
 from steadynorm.nn.catalogue import CATALOGUE
@@ -53,8 +55,9 @@ def fill_card(text: str, costs: Mapping[str, Any]) -> str:
 
 
 def committed(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the ladder's records of a folder, by name."""
-    return {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
+    """Read the records of a folder, by name."""
+    ladders = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
+    return ladders | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
 
 
 def _methods() -> str:
@@ -70,12 +73,84 @@ def _section(record: Mapping[str, Any] | None) -> str:
     if record is None:
         return ""
     here = record["environment"]
-    conditions = (
-        f"Measured {record['created'][:10]}, preset {record['preset']}, torch {here['packages']['torch']}, "
-        f"{here['processor']}, {here['processes']} processes of one thread."
-    )
-    report = table(record)
+    if record["schema"] == "steadynorm.bench/1":
+        report = steps(record["rows"]) if "network" in record["rows"][0] else layers(record["rows"])
+        how = (
+            f"medians of {record['rows'][0]['rounds']} interleaved rounds, torch {here['packages']['torch']}, "
+            f"{here['processor']}, {here['threads']} threads."
+        )
+    else:
+        report = table(record)
+        how = (
+            f"preset {record['preset']}, torch {here['packages']['torch']}, {here['processor']}, "
+            f"{here['processes']} processes of one thread."
+        )
+    conditions = f"Measured {record['created'][:10]}, {how}"
     return "\n\n".join([f"**{report.title}**", _markdown(report), *report.notes, conditions]) + "\n\n"
+
+
+def layers(rows: Sequence[Mapping[str, Any]]) -> Report:
+    """Return forward and backward with ReLU, and in words all else that was measured."""
+    shown = [row for row in rows if row["work"] == "forward+backward" and row["activation"] == "relu"]
+    cells = [
+        {
+            "input": row["shape"],
+            "layout": row["layout"],
+            "torch ms": row["torch ms"],
+            "torch.compile ms": row["torch.compile ms"],
+            "ours ms": row["steadynorm ms"],
+            "speed-up": f"{row['speed-up']:.2f}",
+            "quartiles": _range(row["quartiles"]),
+            "copies": f"{row['copies']:.1f}",
+        }
+        for row in shown
+    ]
+    means = []
+    for layout in ("contiguous", "channels_last"):
+        images = [row["speed-up"] for row in shown if row["layout"] == layout and row["shape"].count("×") == 3]
+        means.append(f"{geometric_mean(images):.2f} {layout}")
+    slower = [
+        f"{row['shape']} {row['layout']}, {row['work']}, {row['activation']} ({row['speed-up']:.2f})"
+        for row in rows
+        if row["speed-up"] < 1
+    ]
+    notes = (
+        "Copies: our time as a multiple of copying the input. Geometric mean of the speed-up over the images: "
+        f"{' and '.join(means)}.",
+        f"Of all {len(rows)} cases measured (forward and backward, forward alone, inference; ReLU, SiLU, residual and "
+        f"ReLU), torch is faster in {len(slower)}" + (f": {'; '.join(slower)}." if slower else "."),
+    )
+    return Report("Batch norm and ReLU, forward and backward, float32, with allocation", tuple(cells[0]), cells, notes)
+
+
+def steps(rows: Sequence[Mapping[str, Any]]) -> Report:
+    """Return whole training steps."""
+    cells = [
+        {
+            "network": row["network"],
+            "layout": row["layout"],
+            "torch ms": row["torch ms"],
+            "ours ms": row["steadynorm ms"],
+            "speed-up": f"{row['speed-up']:.2f}",
+            "quartiles": _range(row["quartiles"]),
+            "norms' share %": round(100 * row["share of norms"]),
+            "taken back %": round(100 * row["taken back"]),
+            "torch peak MB": round(row["torch peak MB"]),
+            "ours peak MB": round(row["steadynorm peak MB"]),
+        }
+        for row in rows
+    ]
+    note = (
+        "Eight images of 128×128, float32, SGD. The norms' share is what the step loses when batch norms and "
+        "activations are left out; of that, so much is taken back. Peaks are of resident memory above what the "
+        "network takes at rest."
+    )
+    return Report("Whole training steps", tuple(cells[0]), cells, (note,))
+
+
+def _range(quartiles: Sequence[float]) -> str:
+    low, high = quartiles
+    return f"{low:.2f} – {high:.2f}"
 
 
 def _markdown(report: Report) -> str:

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from steadynorm.bench import LAYER_CASES, LayerCase, compare_layers, interleave, timing
+from steadynorm.bench import LAYER_CASES, LayerCase, compare_layers, geometric_mean, interleave, rows, timing
 
 
 def test_a_slower_function_is_told_by_its_ratio(monkeypatch):
@@ -49,8 +50,33 @@ def test_cases_cover_both_layouts_and_all_work():
 def test_a_small_case(work, layout):
     case = LayerCase((2, 3, 4, 4), layout, work)
     timings = compare_layers((case,), rounds=2)[case]
-    assert set(timings) == {"torch", "steadynorm", "copy"}
+    assert list(timings) == ["torch", "steadynorm", "copy"]
     assert all(t.seconds > 0 for t in timings.values())
+
+
+def test_what_is_compared():
+    for residual in (False, True):
+        case = LayerCase((2, 3, 4, 4), "channels_last", "forward+backward", "silu", residual)
+        calls = case.contestants()
+        theirs, ours = calls["torch"](), calls["steadynorm"]()
+        assert len(theirs) == 3 + residual  # gradients of x, the residual, γ, β
+        assert theirs[0].is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_takes_part_where_it_is_asked(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda layers: layers)
+    cases = [LayerCase((2, 3, 4, 4), "contiguous", "forward", activation) for activation in ("relu", "silu")]
+    results = compare_layers(cases, rounds=2, compiled=lambda case: case.activation == "relu")
+    relu, silu = rows(results)
+    assert relu["torch.compile ms"] > 0
+    assert silu["torch.compile ms"] is None
+    assert relu["shape"] == "2×3×4×4"
+    assert relu["speed-up"] == next(iter(results.values()))["steadynorm"].speedup
+
+
+def test_geometric_mean():
+    assert geometric_mean([1, 4]) == pytest.approx(2)
 
 
 def test_a_wrong_layer_is_not_timed(monkeypatch):

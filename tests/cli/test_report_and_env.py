@@ -48,6 +48,16 @@ def other_transform(x: torch.Tensor, *affine: torch.Tensor, eps: float) -> tuple
     return (x - x.mean(0).detach(),)
 
 
+def test_env_shows_why_there_are_no_kernels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kernels, "failure", lambda: "c++: error: no such option")
+    assert main(["env"]) == 0
+    assert "Why there are no kernels:\nc++: error: no such option" in capsys.readouterr().out
+    assert main(["env", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kernels' failure"] == "c++: error: no such option"
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "wrong", "checks"),
     [

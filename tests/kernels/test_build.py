@@ -45,6 +45,7 @@ def links(home):
 def test_an_entry_is_made_once_and_found_again(home, capsys):
     folder = build.entry()
     assert build.cached(folder) is None
+    (folder.parent / "building-killed").mkdir(parents=True)
     path = build.library(folder, wait_seconds=0)
     assert path.read_text() == "a library"
     err = capsys.readouterr().err
@@ -176,7 +177,14 @@ def test_many_processes_build_once(home):
 @pytest.fixture
 def fresh(home, monkeypatch):
     """A process that has not tried yet, and loads whatever is built."""
-    for name, value in {"loaded": False, "settled": False, "next_try": 0.0, "forked": False, "words": "fresh"}.items():
+    for name, value in {
+        "loaded": False,
+        "settled": False,
+        "next_try": 0.0,
+        "forked": False,
+        "words": "fresh",
+        "failure": "",
+    }.items():
         monkeypatch.setattr(library._State, name, value)
     loads = []
     monkeypatch.setattr(library.torch.ops, "load_library", loads.append)
@@ -203,12 +211,15 @@ def test_switched_off(fresh, home, monkeypatch, word):
 
 
 def test_a_failing_build_warns_once_and_status_has_the_words(fresh, home):
-    script(home / "cxx", "sys.stderr.write('no such header\\nand more'); sys.exit(3)")
+    script(home / "cxx", "sys.stderr.write('no such header\\nan error, and more'); sys.exit(3)")
     with pytest.warns(RuntimeWarning, match="torch's own operators serve instead") as caught:
         assert not library.ready()
     assert len(caught) == 1
     assert str(build.entry()) in str(caught[0].message)
-    assert "no such header\nand more" in library.status()
+    assert str(caught[0].message).endswith("It says: an error, and more")
+    assert "no such header\nan error, and more" in library.failure()
+    assert str(home) not in library.status()
+    assert library.status().startswith("none")
     assert not library.ready()  # a second warning would be an error here
 
 

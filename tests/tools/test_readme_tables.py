@@ -84,3 +84,45 @@ def test_records_are_found_by_name(tool: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "ladder-digits.json").write_text(json.dumps(made_up()))
     (tmp_path / "speed.json").write_text("{}")
     assert list(tool.committed(tmp_path)) == ["ladder-digits"]
+
+
+def bench_rows() -> list[dict]:
+    layers = {"shape": "2×3×4×4", "activation": "relu", "rounds": 9, "torch ms": 8.0, "quartiles": [1.5, 2.5]}
+    layers |= {"torch.compile ms": None, "steadynorm ms": 4.0, "copies": 3.25}
+    return [
+        {**layers, "work": "forward+backward", "layout": "contiguous", "speed-up": 2.0},
+        {**layers, "work": "forward+backward", "layout": "contiguous", "speed-up": 8.0},
+        {**layers, "work": "forward+backward", "layout": "channels_last", "speed-up": 3.0},
+        {**layers, "work": "inference", "layout": "contiguous", "speed-up": 0.8, "activation": "silu"},
+    ]
+
+
+def bench(rows: list[dict]) -> dict:
+    environment = {"packages": {"torch": "9.9"}, "processor": "made up", "threads": 2}
+    return {"schema": "steadynorm.bench/1", "created": "2026-01-02T03:04:05", "environment": environment, "rows": rows}
+
+
+def test_layers_show_losses_beside_wins(tool: ModuleType) -> None:
+    empty = EMPTY.replace("ladder-digits", "bench-layers")
+    text = tool.fill(empty, {"bench-layers": bench(bench_rows())})
+    assert "| 2×3×4×4 | contiguous | 8 | - | 4 | 2.00 | 1.50 – 2.50 | 3.2 |" in text
+    assert "4.00 contiguous and 3.00 channels_last" in text
+    assert "Of all 4 cases" in text
+    assert "faster in 1: 2×3×4×4 contiguous, inference, silu (0.80)." in text
+    assert "Measured 2026-01-02, medians of 9 interleaved rounds, torch 9.9, made up, 2 threads." in text
+    assert text.count("forward+backward") == 0
+
+
+def test_steps(tool: ModuleType) -> None:
+    row = {
+        "network": "N",
+        "layout": "contiguous",
+        "torch ms": 90.0,
+        "steadynorm ms": 60.0,
+        "speed-up": 1.5,
+        "rounds": 9,
+    }
+    row |= {"quartiles": [1.4, 1.6], "share of norms": 0.42, "taken back": 0.8}
+    row |= {"torch peak MB": 100.4, "steadynorm peak MB": 80.0, "without norms ms": 52.2}
+    text = tool.fill(EMPTY.replace("ladder-digits", "bench-steps"), {"bench-steps": bench([row])})
+    assert "| N | contiguous | 90 | 60 | 1.50 | 1.40 – 1.60 | 42 | 80 | 100 | 80 |" in text

@@ -31,6 +31,7 @@ COMMANDS = {
     "recalibrate": "compute the running statistics of a model's batch norms again, over data",
     "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",
+    "bench": "measure our layers beside those of torch on this machine",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
 EXTRA = "pip install 'steadynorm[lab]'"

@@ -34,13 +34,15 @@ class Env(Command):
         facts = environment(threads=torch.get_num_threads(), kernels=kernels.status())
         checks = {name: check() for name, check in CHECKS.items()}
         if self.json:
-            print_json({"environment": facts, "checks": checks})
+            print_json({"environment": facts, "kernels' failure": kernels.failure() or None, "checks": checks})
         else:
             packages = facts.pop("packages")
             rows: list[dict[str, Cell]] = [
                 {"property": name, "value": value} for name, value in {**packages, **facts}.items()
             ]
             print_report(Report("Environment", ("property", "value"), rows))
+            if kernels.failure():
+                print(f"\nWhy there are no kernels:\n{kernels.failure()}")
             print()
             outcomes: list[dict[str, Cell]] = [{"check": name, "passed": passed} for name, passed in checks.items()]
             print_report(Report("Checks on this machine", ("check", "passed"), outcomes))

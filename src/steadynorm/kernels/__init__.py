@@ -7,9 +7,9 @@ and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators
 from .autograd import batch_norm, batch_norm_traced, inference, inference_traced
 from .by_moments import batch_norm_by_moments
 from .in_place import batch_norm_in_place
-from .library import load, loaded, ready, status
+from .library import failure, load, loaded, ready, status
 from .modes import plain
-from .operators import INVERTIBLE
+from .operators import INVERTIBLE, moments
 
 __all__ = [
     "INVERTIBLE",
@@ -17,10 +17,12 @@ __all__ = [
     "batch_norm_by_moments",
     "batch_norm_in_place",
     "batch_norm_traced",
+    "failure",
     "inference",
     "inference_traced",
     "load",
     "loaded",
+    "moments",
     "plain",
     "ready",
     "status",

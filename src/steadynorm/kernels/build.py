@@ -122,7 +122,8 @@ def _build(folder: Path) -> Path:
         file=sys.stderr,
         flush=True,
     )
-    shutil.rmtree(folder, ignore_errors=True)  # what is left there is not whole, or not ours
+    for left in (folder, *folder.parent.glob("building-*")):  # not whole, or not ours; or its builder was killed
+        shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))  # mode 0700
     try:
         start = time.monotonic()
@@ -201,6 +202,6 @@ def _lock(path: Path, wait_seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    raise Busy(f"another process was building (it held {path})") from None
+                    raise Busy("another process was building") from None
                 time.sleep(0.1)
         yield

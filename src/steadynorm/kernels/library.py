@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import get_worker_info
 
-__all__ = ["load", "loaded", "ready", "status"]
+__all__ = ["failure", "load", "loaded", "ready", "status"]
 
 RETRY_SECONDS = 1.0
 _logger = logging.getLogger("steadynorm")
@@ -20,6 +20,7 @@ class _State:
     loaded = False
     settled = False  # loaded, or not to be had: nothing more to try
     words = "not tried yet: the first call on a CPU tensor builds or loads them"
+    failure = ""  # what the compiler or the system said
     next_try = 0.0
     forked = False
     lock = threading.Lock()
@@ -64,8 +65,13 @@ def load(*, wait_seconds: float = 60) -> bool:
 
 
 def status() -> str:
-    """Return a line, or a failing compiler's lines, for ``steadynorm env``."""
+    """Return whether there are kernels, and why not, in a line without paths: records keep it."""
     return _State.words
+
+
+def failure() -> str:
+    """Return what the compiler, or the system, said when the kernels could not be built or loaded."""
+    return _State.failure
 
 
 def _try(wait_seconds: float) -> bool:
@@ -102,12 +108,14 @@ def _settle(wait_seconds: float) -> None:
         _State.settled, _State.words = True, f"none: {error}; torch's own operators serve"
         _logger.info("kernels: %s", _State.words)
     except (build.BuildFailed, OSError, RuntimeError) as error:
-        _State.settled, _State.words = True, f"none: {error}"
-        place = build.entry()
+        _State.settled, _State.words = True, "none: they could not be built, or loaded"
+        _State.failure = str(error)
+        lines = [*str(error).splitlines(), type(error).__name__]
+        told = next((line for line in lines if "error" in line), lines[0])
         warnings.warn(
             "steadynorm's kernels cannot be used, and torch's own operators serve instead, with the same results. "
-            f"`steadynorm env` shows why; delete {place} to try again, or set STEADYNORM_KERNELS=off. "
-            f"First line: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"`steadynorm env` shows why; delete {build.entry()} to try again, or set STEADYNORM_KERNELS=off. "
+            f"It says: {told}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["ACTIVATION_NUMBERS", "INVERTIBLE", "LIBRARY", "keeps_output", "operators"]
+__all__ = ["ACTIVATION_NUMBERS", "INVERTIBLE", "LIBRARY", "keeps_output", "moments", "operators"]
 
 ACTIVATION_NUMBERS: dict[str | None, int] = {
     None: 0,
@@ -65,6 +65,11 @@ for _schema in (
     LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
 
 operators = torch.ops.steadynorm
+
+
+def moments(x: Tensor) -> Tensor:
+    """Return mean and biased variance of each feature, (2, C) in float64."""
+    return operators.moments.default(x)  # type: ignore[no-any-return]
 
 
 def keeps_output(activation: int, residual: Tensor | None) -> bool:

@@ -12,11 +12,11 @@ from torch.nn import Parameter
 from torch.nn import functional as F
 
 from .. import functional, kernels
-from ..functional import RunningStatistics
+from ..functional import Moments, RunningStatistics
 from ..functional.tensors import widen
 from .activations import ACTIVATIONS
 
-__all__ = ["by_batch", "by_statistics", "finish", "move", "route", "wide_affine"]
+__all__ = ["by_batch", "by_statistics", "finish", "moments", "move", "route", "wide_affine"]
 
 # By the input's dtype: what the running statistics, γ and β may be.
 _STATISTICS = {torch.float32: torch.float32, torch.bfloat16: torch.float32, torch.float64: torch.float64}
@@ -60,10 +60,9 @@ def by_batch(
         return kernels.batch_norm(x, residual, weight, bias, moving, momentum, eps, activation)
     mean = var = present = None
     if way == "kernel":
-        with torch.no_grad():
-            moments = functional.batch_moments(x, mask=mask)
-        mean, var, present = moments.mean, moments.unbiased_var, moments.count > 0
-        y = kernels.batch_norm_by_moments(x, residual, weight, bias, moments, eps, activation, mask=mask)
+        given = moments(x, mask)
+        mean, var, present = given.mean, given.unbiased_var, given.count > 0
+        y = kernels.batch_norm_by_moments(x, residual, weight, bias, given, eps, activation, mask=mask)
     elif way == "traced kernel" and mask is None:
         y, mean, var = kernels.batch_norm_traced(x, residual, weight, bias, eps, activation)
         n = x.numel() // x.shape[1]
@@ -76,8 +75,8 @@ def by_batch(
             mean, var = (None, None) if running is None else (torch.zeros_like(v) for v in running[:2])
             y = F.batch_norm(x, mean, var, gamma, beta, True, 1.0, eps)
         else:
-            y, moments = functional.batch_norm(x, gamma, beta, eps=eps, mask=mask)
-            mean, var, present = moments.mean, moments.unbiased_var, moments.count > 0
+            y, given = functional.batch_norm(x, gamma, beta, eps=eps, mask=mask)
+            mean, var, present = given.mean, given.unbiased_var, given.count > 0
         y = finish(y, residual, activation)
     if running is not None and moves:
         move(running, x, mean, var, momentum, present)  # type: ignore[arg-type]  # not None: running is not
@@ -101,6 +100,15 @@ def by_statistics(
         return inference(x, residual, weight, bias, mean, var, eps, activation)
     gamma, beta = wide_affine(weight, bias)
     return finish(F.batch_norm(x, mean, var, gamma, beta, False, 0.0, eps), residual, activation)
+
+
+@torch.no_grad()
+def moments(x: Tensor, mask: Tensor | None = None) -> Moments:
+    """Return the moments of a batch, as :func:`steadynorm.functional.batch_moments` does, without a graph."""
+    if mask is not None or route(x, None, None, None, None) != "kernel":
+        return functional.batch_moments(x, mask=mask)
+    count = torch.tensor(x.numel() // x.shape[1], dtype=torch.float64)
+    return Moments(count, *kernels.moments(x))
 
 
 def route(

@@ -8,6 +8,7 @@ from torch import nn
 
 import steadynorm as sn
 from folding import Net, check, layers, outcome, ready, why
+from steadynorm.errors import FoldError
 
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 CONVS = {
@@ -81,6 +82,11 @@ class FrozenBatchNorm2d(nn.Module):
         return x * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
 
 
+class FrozenBatchNormWithAnother2d(FrozenBatchNorm2d):
+    def forward(self, x):
+        return super().forward(x) + 0.05
+
+
 class FrozenBatchNormAct2d(FrozenBatchNorm2d):
     def forward(self, x):
         return super().forward(x).relu()
@@ -97,6 +103,7 @@ def test_other_batch_norms_fold_too(norm):
     [
         (OtherForward, "OtherForward overrides forward"),
         (FrozenBatchNormAct2d, "FrozenBatchNormAct2d does more than scale and shift"),
+        (FrozenBatchNormWithAnother2d, "FrozenBatchNormWithAnother2d does more than scale and shift"),
         (lambda c: nn.BatchNorm2d(c, track_running_stats=False), "keeps no running statistics"),
     ],
 )
@@ -127,6 +134,15 @@ def test_a_frozen_layer_that_is_given_more_is_kept():
     model = Net(lambda s, x: s.n(s.c(x), x) + s.m(s.d(x)), **layers(n=FrozenBatchNormPlus2d(3)))
     _, report = check(ready(model), torch.randn(2, 3, 5, 5), {"n": None, "m": "d"})
     assert "given more than its input" in why(report)["n"]
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_a_frozen_layer_of_ours_leaves_its_residual_and_mask(activation):
+    def way(s, x):
+        return s.n(s.c(x), x, mask=x[:, :1] > 0) + s.m(s.d(x))
+
+    model = ready(Net(way, **layers(n=sn.nn.FrozenBatchNorm2d(3, activation=activation))))
+    check(model, torch.randn(2, 3, 5, 5), {"n": "c", "m": "d"}, torch.randn(3, 3, 7, 7))
 
 
 def test_a_forward_planted_on_an_instance_is_kept():
@@ -371,6 +387,17 @@ def test_weights_keep_their_dtype_and_layout(dtype, norm):
     assert folded[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert not folded[0].weight.requires_grad
     assert not folded[0].bias.requires_grad
+
+
+def test_errors_are_of_each_layer_by_itself():
+    """The output says nothing of the layer here, and of the next one only what that does by itself."""
+    model = ready(Net(lambda s, x: s.m(s.d(s.n(s.c(x)) * 0)), **layers()))
+    _, report = check(model, torch.randn(2, 3, 5, 5), {"n": "c", "m": "d"})
+    first, second = (row["error"] for row in report)
+    assert 0 < first < 1e-6
+    assert second < 1e-6
+    with pytest.raises(FoldError, match=r"differs by .* at n"):
+        sn.fold(model, torch.randn(2, 3, 5, 5), tolerance=first / 100)
 
 
 def test_weights_are_rounded_once():

@@ -58,7 +58,7 @@ def not_copyable():
             X,
             {"tolerance": 1e-12},
             FoldError,
-            r"within 1.0e-12 .* differs by .* at (1|4|the output): give a larger",
+            r"within 1.0e-12 .* differs by .* at (1|4|the output): start from model.double",
         ),
     ],
 )

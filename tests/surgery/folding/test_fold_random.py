@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import steadynorm as sn
 from folding import TOLERANCE, error_of, outcome, ready, why
+from steadynorm.nn.batchnorm import BatchNormBase
 from surgery_models import assert_unchanged, state_of
 
 C = 3  # features, and the size of every other axis that a linear layer may take for them
@@ -21,7 +22,18 @@ NORMS = {
     2: (nn.BatchNorm2d, sn.nn.BatchNorm2d, nn.SyncBatchNorm),
     3: (nn.BatchNorm3d, sn.nn.BatchNorm3d),
 }
-BETWEEN = (F.relu, F.leaky_relu, F.silu, F.gelu, torch.sigmoid, torch.tanh, F.hardswish, F.softplus, F.elu)
+
+
+FUNCTIONS = {  # by the names that our layers have for them
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "hardswish": F.hardswish,
+}
+BETWEEN = (*FUNCTIONS.values(), F.softplus, F.elu)
 
 
 class Network(nn.Module):
@@ -62,7 +74,9 @@ def network(seed):
         return CONVS[spatial][0](C, C, kernel, **options, padding_mode=random.choice(["zeros", "zeros", "circular"]))
 
     def norm():
-        layer = random.choice(NORMS[max(spatial, 1)])(C, affine=not shifted or random.random() < 0.7)
+        kind = random.choice(NORMS[max(spatial, 1)])
+        options = {"activation": random.choice([None, *FUNCTIONS])} if issubclass(kind, BatchNormBase) else {}
+        layer = kind(C, affine=not shifted or random.random() < 0.7, **options)
         return nn.Sequential(nn.Dropout(), layer) if random.random() < 0.2 else layer
 
     layers, steps = [], []
@@ -87,6 +101,17 @@ def network(seed):
                 module.running_mean.zero_()
                 nn.init.zeros_(module.bias)
     return model, lambda n, size: torch.randn(n, C, *[C if dense else size] * spatial).double()
+
+
+class Rest(nn.Module):
+    """What is left of a batch norm."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
 
 
 # --- the oracle -------------------------------------------------------------------------------------------------------
@@ -127,7 +152,7 @@ def without(model, norm_index, linear_indices, after):
     for module in list(trial.modules()):
         for name, child in module._modules.items():
             if child is norms[norm_index]:
-                module._modules[name] = nn.Identity()
+                module._modules[name] = Rest(FUNCTIONS.get(getattr(child, "activation", None), torch.clone))
     return trial
 
 

@@ -12,6 +12,13 @@ from folding import Net, check, layers, ready, why
 # --- who else uses it -------------------------------------------------------------------------------------------------
 
 
+def circle(y):
+    """Return y, which a list that holds itself holds too."""
+    ring = [y]
+    ring.append(ring)
+    return y
+
+
 USES = {
     "both used once": (lambda s, x: s.m(s.d(s.n(s.c(x)))), {"n": "c", "m": "d"}, ""),
     "output used elsewhere": (lambda s, x: s.n(y := s.c(x)) + y + s.m(x), {"n": None, "m": None}, "c also goes to add"),
@@ -28,6 +35,11 @@ USES = {
         lambda s, x: s.n(s.c(x)) + s.n(s.d(x)) + s.m(x),
         {"n": "c, d", "m": None},
         "model",
+    ),
+    "batch norm of two convolutions, another behind one": (
+        lambda s, x: s.n(s.c(x)) + s.m(s.n(s.d(x))),
+        {"n": "c, d", "m": "d"},
+        "",
     ),
     "batch norm of a convolution and of the input": (
         lambda s, x: s.n(s.c(x)) + s.n(x) + s.m(x),
@@ -86,6 +98,12 @@ USES = {
         {"n": None, "m": None},
         "something that keeps it",
     ),
+    "a nonlinearity behind what only moves": (
+        lambda s, x: s.n(s.c(x).relu().flip(2)) + s.m(x),
+        {"n": None, "m": None},
+        "its input comes from relu in the model",
+    ),
+    "held by a circle that nobody keeps": (lambda s, x: s.n(circle(s.c(x))) + s.m(s.d(x)), {"n": "c", "m": "d"}, ""),
     "never called": (lambda s, x: s.n(s.c(x)), {"n": "c", "m": None}, "did not run on the examples"),
 }
 
@@ -179,6 +197,21 @@ def test_a_shared_weight_is_kept():
     folded, report = check(model, torch.randn(2, 3, 5, 5), {"1": None, "4": None})
     assert "0: shares its parameters with 3" in why(report)["1"]
     assert folded[0].weight is folded[3].weight
+
+
+class Packed(torch.Tensor):
+    """As quantizing and distributing libraries have them."""
+
+    def new_empty(self, *args, **kwargs):
+        return super().new_empty(*args, **kwargs).as_subclass(Packed)
+
+
+def test_parameters_of_another_kind_are_kept():
+    model = ready(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    model[0].weight = nn.Parameter(model[0].weight.detach().as_subclass(Packed))
+    folded, report = check(model, torch.randn(3, 4), {"1": None})
+    assert "0: has parameters of another kind, Packed" in why(report)["1"]
+    assert type(folded[0].weight) is Packed
 
 
 def test_a_shared_block_folds_once():

@@ -73,7 +73,7 @@ def trace(
                         flow.add(_record(model, other, is_layer).flow)
         except ModelError as error:
             run(model, example)  # raises the same, unless it is the watching that fails
-            flow.unsure[model] = f"tracing failed: {error}"
+            flow.unsure[model] = f"tracing failed: {str(error).splitlines()[0]}"
     return flow
 
 

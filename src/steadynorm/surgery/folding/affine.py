@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ... import functional
 from ...functional.tensors import along_features
 from ...nn.activations import ACTIVATIONS
+from ...nn.base import NormBase
 from ...nn.batchnorm import BatchNormBase
 
 __all__ = [
@@ -80,7 +81,7 @@ def why_not_affine(module: nn.Module, shapes: Iterable[tuple[int, ...]], *, bare
         return "its statistics are not one value a feature"
     if not bool(torch.isfinite(affine.scale + affine.shift).all()):
         return "its statistics or parameters give values that are not finite"
-    if _is_frozen(module) and not bare:
+    if _is_frozen(module) and not bare and type(module).forward is not NormBase.forward:
         return f"{type(module).__name__} is given more than its input"
     if _is_frozen(module) and not all(_maps_affinely(module, affine, shape) for shape in set(shapes)):
         return f"{type(module).__name__} does more than scale and shift by its buffers"
@@ -137,7 +138,7 @@ def tail(module: nn.Module, *, bare: bool) -> nn.Module:
         bare: whether every call gives it its input by position and nothing else; otherwise it is a :class:`Tail`.
     """
     activation = getattr(module, "activation", None)
-    if not bare and isinstance(module, BatchNormBase):
+    if not bare and isinstance(module, NormBase):
         return Tail(activation)
     return nn.Identity() if activation is None else MODULES[activation]()
 

@@ -66,7 +66,7 @@ def fold(
     if trust_examples:
         plan = _plan(original, examples, only_seen=True)
     folded = _build(original, plan)
-    errors = prove(original, folded, {plan.names[norm] for norm in plan.last.values()}, examples, tolerance)
+    errors = prove(original, folded, [plan.point(linear) for linear in plan.weights], examples, tolerance)
     return folded, _report(layers, plan, traced, errors)
 
 
@@ -105,7 +105,7 @@ def _report(layers: Sequence[Layer], plan: Plan, traced: Plan, errors: Mapping[s
         if norm in plan.folded:
             row["done"] = "folded"
             row["into"] = ", ".join(plan.names[linear] for linear in plan.folded[norm])
-            row["error"] = max(errors[plan.names[plan.last[linear]]] for linear in plan.folded[norm])
+            row["error"] = max(errors[plan.point(linear)] for linear in plan.folded[norm])
             row["evidence"] = "traced" if plan.names[norm] in proven else "seen, not traced"
         else:
             row |= {"done": "kept", "why": plan.reasons[norm]}

@@ -30,7 +30,6 @@ POSITIONS: dict[type[nn.Module], int] = {  # how many axes of positions lie behi
 }
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)  # they compute the weight before each forward
-DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def _kind(module: nn.Module) -> type[nn.Module] | None:
@@ -82,12 +81,8 @@ def why_fixed(module: nn.Module) -> str | None:
         return "has a hook, which would see other values"
     if module._forward_hooks or module._backward_hooks or module._backward_pre_hooks:
         return "has a hook, which would see other values"
-    for tensor in module.parameters():
-        if nn.parameter.is_lazy(tensor):
-            return "is not initialized yet"
-        if tensor.dtype not in DTYPES or tensor.layout != torch.strided:
-            return f"has weights of {tensor.dtype}, {tensor.layout}"
-    return None
+    others = [type(tensor).__name__ for tensor in module.parameters() if type(tensor) is not nn.Parameter]
+    return f"has parameters of another kind, {others[0]}" if others else None  # quantized or distributed ones, say
 
 
 @torch.no_grad()

@@ -35,10 +35,11 @@ class Plan:
         """For a batch norm that goes: the linear layers that take it up."""
         self.weights: dict[nn.Module, tuple[Tensor, Tensor | None]] = {}
         """For these linear layers: weight and bias, in float64."""
-        self.last: dict[nn.Module, nn.Module] = {}
-        """For these linear layers: the last batch norm folded behind it, or itself. Its output stays what it was."""
         self.reasons: dict[nn.Module, str] = {}
         """For a batch norm that stays."""
+        self._last: dict[
+            nn.Module, nn.Module
+        ] = {}  # for these linear layers: the last batch norm folded behind, or itself
         self._around = around
         self._fold_all([module for module in model.modules() if is_batch_norm(module)])
 
@@ -72,6 +73,15 @@ class Plan:
                 self.reasons.pop(norm, None)
                 return
         self.reasons[norm] = "; ".join(dict.fromkeys(reasons))
+
+    def point(self, linear: nn.Module) -> str | None:
+        """Return the name of the module whose outputs stay what they were though this layer has new weights.
+
+        None if there is none but the model: a batch norm of two layers is not always the last behind both.
+        """
+        last = self._last[linear]
+        same = all(self._last[other] is last for other in self.folded.get(last, ()))
+        return self.names[last] if same else None
 
     # --- the conditions -----------------------------------------------------------------------------------------------
 
@@ -153,6 +163,6 @@ class Plan:
         self.weights |= weights
         self.folded[norm] = linears
         for linear in linears:
-            self.last.setdefault(linear, linear)
+            self._last.setdefault(linear, linear)
             if formula is functional.fold_weights_after:
-                self.last[linear] = norm
+                self._last[linear] = norm

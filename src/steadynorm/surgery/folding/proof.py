@@ -19,7 +19,11 @@ TOLERANCES = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-2, to
 
 
 def prove(
-    model: nn.Module, folded: nn.Module, points: Collection[str], examples: Sequence[Example], tolerance: float | None
+    model: nn.Module,
+    folded: nn.Module,
+    points: Sequence[str | None],
+    examples: Sequence[Example],
+    tolerance: float | None,
 ) -> dict[str | None, float]:
     """Return the error at each point, and under None that of the output: the largest difference over the magnitude.
 
@@ -27,12 +31,13 @@ def prove(
     that of a run without this help, so there they do.
 
     Args:
-        points: names of modules whose outputs must be the same in both.
-        tolerance: for every one of them; None for :data:`TOLERANCES`, and at the output for the sum over the points.
+        points: for each layer with new weights the name of the module whose outputs must be the same in both; None if
+            it is the output of the model alone.
+        tolerance: for every comparison; None for :data:`TOLERANCES`, and at the output for the sum over these layers.
 
     Raises: FoldError if a difference exceeds the tolerance, or if the folded model does not run.
     """
-    expected: dict[str, list[Tensor]] = {name: [] for name in points}
+    expected: dict[str, list[Tensor]] = {name: [] for name in points if name is not None}
     found: list[tuple[str | None, float, float]] = []
     coarsest = max((TOLERANCES.get(p.dtype, 0.0) for p in folded.parameters()), default=0.0)
 
@@ -48,23 +53,23 @@ def prove(
         compare(name, output, original)
         return output if original is None else original
 
-    theirs = _run(model, examples, points, lambda name, output: expected[name].append(output.clone()))
+    theirs = _run(model, examples, expected, lambda name, output: expected[name].append(output.clone()))
     try:
-        _run(folded, examples, points, put_right)
+        _run(folded, examples, expected, put_right)
         ours = _run(folded, examples, (), lambda *_: None)
     except ModelError as raised:
-        raise FoldError(f"the folded model does not run where the original does: {raised}") from raised
+        raise FoldError(f"the changed model does not run where the original does: {raised}") from raised
     for point, tensors in expected.items():
         for original in tensors:  # a layer that the folded model called less often
             compare(point, None, original)
     for a, b in zip_longest(ours, theirs):
         compare(None, a, b, layers=max(len(points), 1))
-    errors: dict[str | None, float] = dict.fromkeys((*points, None), 0.0)
+    errors: dict[str | None, float] = dict.fromkeys((*expected, None), 0.0)
     for name, error, allowed in found:
         if not error <= allowed:
             raise FoldError(
-                f"the folded model must equal the original within {allowed:.1e} of the largest magnitude, but differs "
-                f"by {error:.1e} at {name or 'the output'}: give a larger tolerance, or fold model.double()"
+                f"the changed model must equal the original within {allowed:.1e} of the largest magnitude, but differs "
+                f"by {error:.1e} at {name or 'the output'}: start from model.double(), or give fold a larger tolerance"
             )
         errors[name] = max(errors[name], error)
     return errors

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelError
-from ...functional import Moments, PaperEstimator, PooledEstimator, batch_moments, merge_moments
+from ...functional import Moments, PaperEstimator, PooledEstimator, merge_moments
+from ...nn.dispatch import moments as batch_moments
 
 __all__ = ["Observation", "observing"]
 
@@ -101,7 +102,7 @@ def observing(layers: Sequence[nn.Module], observations: dict[nn.Module, Observa
     def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
         given = signatures[layer].bind(*args, **kwargs).arguments
         x = next(iter(given.values()))
-        moments = batch_moments(x, mask=given.get("mask"))
+        moments = batch_moments(x, given.get("mask"))
         observations[layer].add(moments)
         mean, var = own[layer]
         layer._buffers["running_mean"] = moments.mean.to(mean.dtype)  # type: ignore[union-attr]
