@@ -230,7 +230,7 @@ def main(arguments: list[str]) -> int:
     import torch.testing
 
     torch.set_num_threads(1)
-    files = [Path(a).resolve() for a in arguments] or sorted((SOURCE / "functional").glob("[!_]*.py"))
+    files = [Path(a).resolve() for a in arguments] or sorted((SOURCE / "functional").rglob("[!_]*.py"))
     every = [mutant for file in files for mutant in mutants(file)]
     if run_tests(None) != 0:
         print("the tests fail on the package as it is: mend that first")

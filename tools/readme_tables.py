@@ -1,7 +1,10 @@
-"""Write README's measured tables from the committed records, between ``<!-- table:NAME -->`` and ``<!-- /table -->``.
+"""Write the tables of README and of the method cards, from committed records and the catalogue.
 
-The record of table NAME is ``results/NAME.json``, of the ladder or of a benchmark. A table whose record is not there
-yet stays empty; a record that README has no place for is an error, so that no result is left out unseen.
+README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
+``results/NAME.json``, of the ladder or of a benchmark. A table whose record is not there yet stays empty; a record that
+README has no place for is an error, so that no result is left out unseen. Table ``methods`` is the catalogue. What a
+card says of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from
+``benchmarks/methods.json``.
 """
 
 import json
@@ -13,9 +16,12 @@ from typing import Any
 from steadynorm.bench import geometric_mean
 from steadynorm.lab.ladder import table
 from steadynorm.lab.records import load_record
+from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
+CARDS = ROOT / "docs" / "methods"
+COST = re.compile(r"(?<=<!-- cost:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /cost -->)", re.DOTALL)
 PLACE = re.compile(r"(?<=<!-- table:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /table -->)", re.DOTALL)
 
 
@@ -24,13 +30,43 @@ def fill(text: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     lost = set(records) - {place["name"] for place in PLACE.finditer(text)}
     if lost:
         raise SystemExit(f"README must have a place for each record, received none for {', '.join(sorted(lost))}")
-    return PLACE.sub(lambda place: f"{place['name']} -->\n{_section(records.get(place['name']))}", text)
+
+    def section(name: str) -> str:
+        return _methods() if name == "methods" else _section(records.get(name))
+
+    return PLACE.sub(lambda place: f"{place['name']} -->\n{section(place['name'])}", text)
+
+
+def fill_card(text: str, costs: Mapping[str, Any]) -> str:
+    """Return a card's text with its method's cost from the record of ``python -m benchmarks.methods``."""
+    rows = {row["method"]: row for row in costs["rows"]}
+
+    def cost(name: str) -> str:
+        row, plain = rows[name], rows["batch"]
+        shape, here = "×".join(map(str, costs["shape"])), costs["environment"]
+        ratios = f", {row['times batch norm']:.2g} and {row['inference, times batch norm']:.2g} times batch norm's"
+        return (
+            f"On {shape} in float32, forward and backward take {row['forward+backward ms']:.3g} ms and inference "
+            f"{row['inference ms']:.3g} ms{'' if row is plain else ratios}. Measured {costs['created'][:10]}, "
+            f"torch {here['packages']['torch']}, {here['processor']}, {here['threads']} threads.\n"
+        )
+
+    return COST.sub(lambda place: f"{place['name']} -->\n{cost(place['name'])}", text)
 
 
 def committed(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the records of a folder, by name."""
     ladders = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
     return ladders | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
+
+
+def _methods() -> str:
+    rows = [
+        {"method": f"[{m.name}](docs/methods/{m.name}.md)", "layer": f"`{m.layers[2].__name__}`",
+         "what it does": m.summary, "when": m.when, "paper": m.paper.rsplit(", ", 1)[1]}
+        for m in CATALOGUE
+    ]  # fmt: skip
+    return f"{_markdown(Report('', tuple(rows[0]), rows))}\n\n"
 
 
 def _section(record: Mapping[str, Any] | None) -> str:
@@ -126,6 +162,9 @@ def _markdown(report: Report) -> str:
 def main() -> None:
     readme = ROOT / "README.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8"), committed(ROOT / "results")), encoding="utf-8")
+    costs = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
+    for card in sorted(CARDS.glob("*.md")):
+        card.write_text(fill_card(card.read_text(encoding="utf-8"), costs), encoding="utf-8")
 
 
 if __name__ == "__main__":
