@@ -18,7 +18,6 @@ __all__ = ["DomainBatchNorm1d", "DomainBatchNorm2d", "DomainBatchNorm3d", "domai
 _active: ContextVar[str | None] = ContextVar("domain", default=None)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # which cannot read a context variable: the graph breaks here
 def _name() -> str | None:
     return _active.get()
 
