@@ -37,6 +37,7 @@ PUBLIC = {
         "errors",
         "fold",
         "freeze_",
+        "figure",
         "functional",
         "nn",
         "parameter_groups",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,8 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip"]
         run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)], check=True)
         (wheel,) = scratch.glob("steadynorm-*.whl")
+        if "steadynorm/pages/explainer/ladder-cifar10.json" not in zipfile.ZipFile(wheel).namelist():
+            sys.exit("the wheel must carry the record that `steadynorm explain` draws")
         venv.create(scratch / "env", with_pip=True)
         python = scratch / "env" / "bin" / "python"
         constraints = str(ROOT / "constraints.txt")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import reports as reports
     from .functional.conventions import convert_stats as convert_stats
+    from .pages.explainer import figure as figure
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
     from .surgery.conversion.convert import convert_ as convert_
     from .surgery.conversion.freeze import freeze_ as freeze_
@@ -35,6 +36,7 @@ _HOME = {
     "drop_redundant_biases_": "surgery.folding.biases",
     "fold": "surgery.folding.fold",
     "freeze_": "surgery.conversion.freeze",
+    "figure": "pages.explainer",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibration.recalibrate",

@@ -1,13 +1,10 @@
 """The page of a record, as a reader's browser shows it: complete, quiet on the network, accessible, readable."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 import madeup
 from steadynorm.lab.ladder import table
@@ -15,20 +12,7 @@ from steadynorm.lab.records import validate
 from steadynorm.pages.results import render
 from steadynorm.pages.results.figures import COLOURS, _mean_curve, steps_to_target
 
-CHROMIUM = shutil.which("chromium")
 LIVE = "document.querySelectorAll('figure.is-live').length == 2"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must test pages in a browser: install Debian's package chromium")
-        pytest.skip("no chromium on this machine (Debian's package chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ COMMANDS = {
     "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",
     "bench": "measure our layers beside those of torch on this machine",
+    "explain": "write a page that explains batch normalization by five figures to be dragged, and open it",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
 EXTRA = "pip install 'steadynorm[lab]'"

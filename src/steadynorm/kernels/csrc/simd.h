@@ -99,10 +99,14 @@ template <int N, class T> inline void store(T* p, vec<arithmetic<T>, N> v) {
 
 template <class A, int N> inline vec<A, N> broadcast(A a) { return a - vec<A, N>{}; }  // a + 0 would lose −0
 
+// Halves upon halves: one lane after the other would wait for each.
 template <class A, int N> inline A horizontal_sum(vec<A, N> v) {
-  A sum = 0;
-  for (int lane = 0; lane < N; ++lane) sum += v[lane];
-  return sum;
+  if constexpr (N == 1) return v[0];
+  else {
+    vec<A, N / 2> halves[2];
+    std::memcpy(halves, &v, sizeof v);
+    return horizontal_sum<A, N / 2>(halves[0] + halves[1]);
+  }
 }
 
 // K sums over [0, n), kept in U vectors each, so that additions need not wait for each other.

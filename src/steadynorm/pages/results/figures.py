@@ -19,7 +19,7 @@ from markupsafe import Markup
 from ...reports import Report
 from .sections import percent
 
-__all__ = ["COLOURS", "Figure", "accuracy_against_steps", "steps_to_target"]
+__all__ = ["COLOURS", "DASHES", "Figure", "accuracy_against_steps", "steps_to_target"]
 
 # (light, dark): hues of the Okabe-Ito palette, darkened or lightened to a contrast of 3 or more on either background.
 COLOURS = (

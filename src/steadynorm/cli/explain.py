@@ -1,0 +1,50 @@
+"""``steadynorm explain``: the page with the five figures."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .command import Command, OutputFile, Switch
+from .exits import DONE
+
+__all__ = ["Explain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(Command):
+    """Write a page that explains batch normalization by five figures to be dragged, and open it in a browser.
+
+    The page is one file that works offline. Its numbers are computed now, by this package.
+
+    Examples:
+
+      steadynorm explain                                        explainer.html, here
+      steadynorm explain -o page.html --no-open
+      steadynorm explain --record runs/ladder-digits/*/result.json   your own run in the fifth figure
+    """
+
+    output: OutputFile = None
+    """Write the page here instead of to explainer.html."""
+    record: Annotated[Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
+    """A run directory or record of the ladder to draw instead of the one that comes with the package."""
+    no_open: Switch = False
+    """Only write the page."""
+
+    def run(self) -> int:
+        """Write the page, print where it is, and open it."""
+        from ..lab.records import load_record, write_beside
+        from ..pages.explainer import render
+
+        page = render(load_record(self.record) if self.record else None)
+        file = self.output or Path("explainer.html")
+        write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))
+        print(file)
+        if not self.no_open and not webbrowser.open(file.resolve().as_uri()):
+            print(f"steadynorm: there is no browser to open it with; open {file} yourself", file=sys.stderr)
+        return DONE

@@ -1,0 +1,150 @@
+"""Figure 5: steps to a target accuracy, as measured by this project's ladder and as the paper reports it.
+
+The curves and the paper's anchors come from a record of the ladder. Nothing is interpolated: an arm has reached a
+target at the first evaluation at which the mean over its seeds is there, as in the record's own table.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from ...errors import DataError
+from ..results.figures import DASHES
+from .drawing import INK, draw, rows
+from .frames import Figure, Slider
+
+__all__ = ["RECORD", "build", "committed_record", "crossings", "mean_curves"]
+
+RECORD = "ladder-cifar10.json"
+PAPER = Slider("paper", "target, the paper’s ImageNet (%)", 69.0, 75.5, 0.1, 72.2)
+_ROUNDING = 1e-9  # as where the record is made: means of the same accuracies in another order differ by less
+
+Record = Mapping[str, Any]
+
+
+def committed_record() -> dict[str, Any]:
+    """Read the record that the page shows by default: beside this file in the wheel, in results/ in a checkout."""
+    beside = files(__package__).joinpath(RECORD)
+    source = beside if beside.is_file() else Path(__file__).parents[4] / "results" / RECORD
+    return dict(json.loads(source.read_text(encoding="utf-8")))
+
+
+def mean_curves(record: Record) -> tuple[Tensor, Tensor]:
+    """Steps of the evaluations, (points,), and each arm's mean validation accuracy there, (arms, points), float64.
+
+    A seed that diverged counts as chance from there on, as where the record is made.
+    """
+    steps = sorted({step for arm in record["arms"] for seed in arm["seeds"] for step, _ in seed["curve"]})
+    chance = 1 / record["data"]["classes"]
+    means = []
+    for arm in record["arms"]:
+        curves = [dict(seed["curve"]) for seed in arm["seeds"]]
+        means.append([math.fsum(curve.get(step, chance) for curve in curves) / len(curves) for step in steps])
+    return torch.tensor(steps, dtype=torch.float64), torch.tensor(means, dtype=torch.float64)
+
+
+def crossings(steps: Tensor, means: Tensor, targets: Tensor) -> Tensor:
+    """Steps at which each arm's curve is first at a target, (targets, arms); NaN where it never is."""
+    there = means >= targets[:, None, None] - _ROUNDING
+    return torch.where(there.any(-1), steps[there.float().argmax(-1)], torch.nan)
+
+
+def build(record: Record) -> Figure:
+    """Return the figure of one record: curves, and for every target, a tenth of a per cent apart, who reaches it when.
+
+    Raises: DataError when the record is of another claim.
+    """
+    if record.get("claim") != "ladder":
+        raise DataError(f"the figure needs a record of the claim ladder, received one of {record.get('claim')!r}")
+    steps, means = mean_curves(record)
+    start = math.floor(1000 * record["target_accuracy"] + 1e-6) / 10
+    target = Slider("target", f"target, {record['data']['name']} (%)", 0.0, _ceiling(means), 0.1, start)
+    targets = torch.tensor(target.values, dtype=torch.float64) / 100
+    spent = crossings(steps, means, targets)
+    names = [arm["name"] for arm in record["arms"]]
+    paper = [arm["paper"] for arm in record["arms"]]
+    return Figure(
+        name="ladder",
+        caption="Accuracy against training steps, both charts with a logarithmic axis of steps, on which equal "
+        "distances are equal ratios. Drag the dashed target line of either.",
+        sentence=_sentence(names, spent[target.frame(start)], start, record["data"]["name"]),
+        picture=_picture(names, steps, means, start),
+        controls=(target, PAPER),
+        arrays={
+            "steps": steps,
+            "means": 100 * means,
+            "spent": spent,
+            "ratio": spent[:, :1] / spent,
+            "paper_steps": torch.tensor([_number(one["steps_to_target"]) for one in paper], dtype=torch.float64),
+            "paper_ratio": torch.tensor([_paper_ratio(paper[0], one) for one in paper], dtype=torch.float64),
+            "paper_best": 100 * torch.tensor([_number(one["best_accuracy"]) for one in paper], dtype=torch.float64),
+        },
+        values={"arms": names, "data": record["data"]["name"], "dashes": DASHES, "anchor": PAPER.start},
+        facts={
+            "data": record["data"]["name"],
+            "target": f"{start:.1f}",
+            "conditions": _conditions(record),
+            "verdict": record["verdict"],
+            "reading": record["reading"],
+        },
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _paper_ratio(baseline: Record, arm: Record) -> float:
+    return _number(baseline["steps_to_target"]) / _number(arm["steps_to_target"])
+
+
+def _ceiling(means: Tensor) -> float:
+    """The top of the chart in per cent: a multiple of five above the best mean."""
+    return min(100.0, 5.0 * math.ceil(float(means.max()) * 20 + 0.2))
+
+
+def _conditions(record: Record) -> str:
+    arm = record["arms"][0]
+    last = max(step for seed in arm["seeds"] for step, _ in seed["curve"])
+    count, seeds, day = record["data"]["train"], len(arm["seeds"]), record["created"][:10]
+    return f"{count} training images, {last} steps, {seeds} seeds, measured {day}"
+
+
+def _sentence(names: list[str], spent: Tensor, target: float, data: str) -> str:
+    told = [
+        f"{name} {f'takes {steps:.0f} steps' if steps == steps else 'does not reach it'}"
+        for name, steps in zip(names, spent.tolist(), strict=True)
+    ]
+    return f"To a validation accuracy of {target:.1f} % on {data}: " + ", ".join(told) + "."
+
+
+def _picture(names: list[str], steps: Tensor, means: Tensor, target: float) -> Markup:
+    colours = [f"var(--arm-{index % 8})" for index in range(len(names))]
+    dashes = [DASHES[index % len(DASHES)] for index in range(len(names))]
+    x = alt.X("step:Q", title="training steps", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(tickCount=5))
+    y = alt.Y("accuracy:Q", title="validation accuracy (%)")
+    legend = alt.Legend(orient="bottom", columns=2, labelFontSize=13, labelColor=INK, symbolSize=500)
+    curves = rows(
+        step=steps.tolist() * len(names),
+        accuracy=(100 * means).flatten(),
+        arm=[name for name in names for _ in steps],
+    ).mark_line()
+    return draw(
+        alt.layer(
+            curves.encode(
+                x,
+                y,
+                alt.Color("arm:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=colours)),
+                alt.StrokeDash("arm:N", title=None, scale=alt.Scale(domain=names, range=dashes)),
+            ),
+            rows(accuracy=[target]).mark_rule(strokeDash=[6, 4], color=INK).encode(y="accuracy:Q"),
+        ).properties(width=340, height=220)
+    )

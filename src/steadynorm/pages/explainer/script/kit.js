@@ -1,0 +1,340 @@
+"use strict";
+// What the figures share. Each is a custom element in a file of its own; page.py strings the files together into one
+// script. Python has computed every number: an element decodes its arrays, and maps numbers to pixels and to digits.
+// The one sum done here is y = γx̂ + β of the third figure, in float32 as in torch.
+
+const MINUS = "\u2212";
+const fixed = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/, MINUS).replace(/^-/, "");
+const plainly = (tick) => fixed(tick, String(tick).split(".")[1]?.length ?? 0);
+const percent = (value) => `${fixed(value, 1)} %`;
+// Whatever the size: 0.725, 1.5e−6.
+const short = (value) => {
+  if (!Number.isFinite(value)) return "diverged";
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  const plain = size < 100 ? value.toPrecision(3) : value.toFixed(0);
+  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(1) : plain;
+  return text.replace("e+", "e").replaceAll("-", MINUS);
+};
+
+function make(tag, attributes, parent, text) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  parent?.append(element);
+  return element;
+}
+
+function draw(tag, attributes, parent, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+const set = (element, attributes) => {
+  for (const name in attributes) element.setAttribute(name, attributes[name]);
+};
+const move = (element, x, y) => {
+  element.style.transform = `translate(${x.toFixed(2)}px, ${y.toFixed(2)}px)`;
+};
+const show = (element, visible) => {
+  element.style.visibility = visible ? "" : "hidden";
+};
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+function scale(from, to, log = false) {
+  const warp = log ? Math.log : (value) => value;
+  const [a, b] = from.map(warp);
+  const at = (value) => to[0] + ((warp(value) - a) / (b - a)) * (to[1] - to[0]);
+  at.invert = (pixel) => a + ((pixel - to[0]) / (to[1] - to[0])) * (b - a);
+  at.range = to;
+  return at;
+}
+
+const line = (xs, ys) => {
+  let path = "";
+  for (let i = 0; i < xs.length; i++) path += `${i ? "L" : "M"}${xs[i].toFixed(2)} ${ys[i].toFixed(2)}`;
+  return path;
+};
+
+/** Labels at the heights asked for, or as near as leaves them `gap` apart. */
+function spread(heights, gap, low, high) {
+  const order = heights.map((_, i) => i).sort((i, j) => heights[i] - heights[j]);
+  const placed = [...heights];
+  let floor = low;
+  for (const i of order) floor = (placed[i] = Math.max(placed[i], floor)) + gap;
+  let ceiling = high;
+  for (const i of order.reverse()) ceiling = (placed[i] = Math.min(placed[i], ceiling)) - gap;
+  return placed;
+}
+
+/** A plot: a rectangle with a scale each way, its axes drawn. Children go into `marks`, which is clipped to it. */
+class Panel {
+  constructor(svg, box, x, y) {
+    Object.assign(this, box);
+    this.right = box.left + box.width;
+    this.bottom = box.top + box.height;
+    this.x = scale(x.domain, [this.left, this.right], x.log);
+    this.y = scale(y.domain, [this.bottom, this.top], y.log);
+    const group = draw("g", { class: "axes" }, svg);
+    for (const tick of x.ticks) {
+      const at = this.x(tick);
+      draw("line", { x1: at, x2: at, y1: this.bottom, y2: this.bottom + 5 }, group);
+      draw("text", { x: at, y: this.bottom + 19, "text-anchor": "middle" }, group, (x.format ?? plainly)(tick));
+    }
+    for (const tick of y.ticks) {
+      const at = this.y(tick);
+      draw("line", { class: "grid", x1: this.left, x2: this.right, y1: at, y2: at }, group);
+      draw("text", { x: this.left - 7, y: at + 4, "text-anchor": "end" }, group, (y.format ?? plainly)(tick));
+    }
+    draw("line", { x1: this.left, x2: this.right, y1: this.bottom, y2: this.bottom }, group);
+    const below = { class: "title", x: this.right, y: this.bottom + 38, "text-anchor": "end" };
+    if (x.title) draw("text", below, group, x.title);
+    if (y.title) draw("text", { class: "title", x: this.left, y: this.top - 10 }, group, y.title);
+    const id = `clip-${++Panel.count}`;
+    const clip = draw("clipPath", { id }, svg);
+    draw("rect", { x: this.left - 6, y: this.top - 6, width: this.width + 12, height: this.height + 12 }, clip);
+    this.marks = draw("g", { "clip-path": `url(#${id})` }, svg);
+    this.above = draw("g", {}, svg);
+  }
+  static count = 0;
+  path(xs, ys, attributes) {
+    const d = line(Array.from(xs, this.x), Array.from(ys, this.y));
+    return draw("path", { d, fill: "none", ...attributes }, this.marks);
+  }
+}
+
+/** What all figures share: controls, state, address, drag, reset, words for those who do not see. */
+class Figure extends HTMLElement {
+  connectedCallback() {
+    if (this.svg) return;
+    const data = JSON.parse(this.querySelector("script").textContent);
+    this.values = data.values;
+    this.controls = data.controls;
+    this.arrays = Object.fromEntries(Object.entries(data.arrays).map(([name, packed]) => [name, decode(packed)]));
+    this.state = this.starts();
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.build();
+    this.classList.add("is-live");
+    Address.add(this);
+    new ResizeObserver(([entry]) => this.fit(Math.floor(entry.contentRect.width))).observe(this);
+  }
+
+  build() {
+    const live = make("div", { class: "live" });
+    this.querySelector(".still").after(live);
+    this.choices = make("div", { class: "choices" }, live);
+    this.chart = make("div", { class: "chart" }, live);
+    this.svg = draw("svg", { role: "img" }, this.chart);
+    this.handles = make("div", { class: "handles" }, live);
+    this.readouts = make("dl", { class: "readouts" }, live);
+    const buttons = make("div", { class: "buttons" }, live);
+    this.inputs = {};
+    for (const control of this.controls) {
+      this.inputs[control.name] = control.options ? this.buildChoice(control) : this.buildSlider(control);
+    }
+    this.outputs = {};
+    for (const [name, label] of this.constructor.readouts) {
+      const pair = make("div", {}, this.readouts);
+      make("dt", {}, pair, label);
+      this.outputs[name] = make("dd", { "data-name": name }, pair);
+    }
+    this.drag(this.svg, (point) => this.grasp(point));
+    this.addButtons(buttons);
+    make("button", { type: "button", class: "reset" }, buttons, "Reset").onclick = () => this.reset();
+    this.region = make("p", { class: "unseen", role: "status" }, live);
+  }
+
+  buildSlider({ name, label, low, high, step }) {
+    const row = make("label", { class: "slider" }, this.handles);
+    const input = make("input", { type: "range", name, min: low, max: high, step }, row);
+    const words = make("span", {}, row, `${label} `);
+    input.shown = make("output", {}, words);
+    input.oninput = () => this.change({ [name]: input.valueAsNumber });
+    return input;
+  }
+
+  buildChoice({ name, label, options }) {
+    const group = make("fieldset", {}, this.choices);
+    make("legend", {}, group, label);
+    return options.map((option, index) => {
+      const row = make("label", {}, group);
+      const input = make("input", { type: "radio", name: `${this.id}-${name}`, value: index }, row);
+      make("span", {}, row, option);
+      input.onchange = () => this.change({ [name]: index }, true);
+      return input;
+    });
+  }
+
+  addButtons() {}
+
+  reset() {
+    this.change(this.starts(), true);
+  }
+
+  starts() {
+    return Object.fromEntries(this.controls.map(({ name, start }) => [name, start]));
+  }
+
+  /** Take new values, each brought into its range and onto its grid; `glide` lets what moves take its time. */
+  change(values, glide = false) {
+    for (const control of this.controls) {
+      const value = values[control.name];
+      if (value === undefined || Number.isNaN(value)) continue;
+      this.state[control.name] = settle(control, value);
+    }
+    if (glide && !this.still.matches) {
+      this.classList.add("glides");
+      clearTimeout(this.gliding);
+      this.gliding = setTimeout(() => this.classList.remove("glides"), 500);
+    }
+    if (this.width) this.refresh();
+    Address.write();
+  }
+
+  /** Which frame of the arrays belongs to a slider's value. */
+  index(name) {
+    const { low, step } = this.controls.find((control) => control.name === name);
+    return Math.round((this.state[name] - low) / step);
+  }
+
+  fit(width) {
+    if (!width || width === this.width) return;
+    this.width = width;
+    this.svg.replaceChildren();
+    const height = this.layout(width);
+    set(this.svg, { width, height, viewBox: `0 0 ${width} ${height}` });
+    this.refresh();
+  }
+
+  refresh() {
+    for (const control of this.controls) {
+      const input = this.inputs[control.name];
+      const value = this.state[control.name];
+      if (control.options) {
+        input.forEach((radio, index) => (radio.checked = index === value));
+      } else {
+        const digits = (String(control.step).split(".")[1] ?? "").length;
+        input.value = value;
+        input.shown.textContent = fixed(value, digits);
+        input.setAttribute("aria-valuetext", fixed(value, digits));
+      }
+    }
+    const sentence = this.update();
+    this.svg.setAttribute("aria-label", sentence);
+    clearTimeout(this.speaking);
+    if (this.spoken !== undefined) this.speaking = setTimeout(() => (this.region.textContent = sentence), 350);
+    this.spoken = sentence;
+  }
+
+  /** Write one number below the chart, with its full value beside it for whoever checks. */
+  tell(name, value, text) {
+    const output = this.outputs[name];
+    output.textContent = text;
+    output.dataset.value = value;
+  }
+
+  /** Put a slider under a panel, so that its thumb stands below the value that the chart shows. */
+  align(name, from, to) {
+    const half = 14; // of the thumb
+    const { style } = this.inputs[name];
+    style.marginLeft = `${from - half}px`;
+    style.width = `${to - from + 2 * half}px`;
+  }
+
+  /** Follow the pointer from wherever it goes down until it is released, beyond the chart's edge too. `begin` may
+   * return what to do on each move. A finger takes hold by moving sideways, and up and down it scrolls the page; unless
+   * the target is `free`, a grip that is there to be pulled any way. */
+  drag(target, begin, free = false) {
+    if (free) target.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+    let follow = null;
+    let pending = null;
+    const point = (event) => {
+      const box = this.svg.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    target.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      event.stopPropagation();
+      if (event.pointerType !== "touch" || free) {
+        target.setPointerCapture(event.pointerId);
+        follow = begin(point(event));
+        follow?.(point(event));
+        this.classList.add("drags");
+      } else {
+        pending = point(event);
+      }
+    });
+    target.addEventListener("pointermove", (event) => {
+      const at = point(event);
+      if (pending && Math.abs(at.x - pending.x) > Math.max(4, Math.abs(at.y - pending.y))) {
+        target.setPointerCapture(event.pointerId);
+        follow = begin(pending);
+        pending = null;
+      }
+      follow?.(at);
+    });
+    const end = (event) => {
+      if (pending && event.type === "pointerup") begin(pending)?.(pending);
+      follow = pending = null;
+      this.classList.remove("drags");
+    };
+    target.addEventListener("pointerup", end);
+    target.addEventListener("pointercancel", end);
+  }
+}
+
+function decode({ shape, float32 }) {
+  const bytes = Uint8Array.from(atob(float32), (letter) => letter.charCodeAt(0));
+  const values = new Float32Array(bytes.buffer);
+  const sizes = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const begin = (indices) => indices.reduce((sum, index, axis) => sum + index * sizes[axis], 0);
+  return {
+    at: (...indices) => values[begin(indices)],
+    row: (...indices) => values.subarray(begin(indices), begin(indices) + sizes[indices.length - 1]),
+    all: values,
+  };
+}
+
+function settle(control, value) {
+  if (control.options) return clamp(Math.round(value), 0, control.options.length - 1);
+  const within = clamp(value, control.low, control.high);
+  if (control.continuous) return Math.fround(within);
+  return Number((control.low + Math.round((within - control.low) / control.step) * control.step).toFixed(6));
+}
+
+/** The state of all figures that are not at their start, in the page's address: #bias:step=9&gradient=1;rate:rate=1 */
+const Address = {
+  figures: [],
+  add(figure) {
+    this.figures.push(figure);
+    this.read(figure);
+  },
+  read(figure) {
+    const part = location.hash.slice(1).split(";").find((text) => text.startsWith(`${figure.id}:`));
+    const pairs = part ? [...new URLSearchParams(part.slice(figure.id.length + 1))] : [];
+    const sound = ([name, value]) => name in figure.state && value.trim() !== "" && Number.isFinite(+value);
+    const known = pairs.filter(sound).map(([name, value]) => [name, +value]);
+    figure.change({ ...figure.starts(), ...Object.fromEntries(known) });
+  },
+  text() {
+    const parts = this.figures.map((figure) => {
+      const moved = figure.controls.filter((control) => figure.state[control.name] !== settle(control, control.start));
+      const words = moved.map(({ name }) => `${name}=${Number(figure.state[name].toPrecision(9))}`);
+      return words.length ? `${figure.id}:${words.join("&")}` : "";
+    });
+    return parts.filter(Boolean).join(";");
+  },
+  write() {
+    if (location.protocol === "about:") return; // in a notebook's frame the address belongs to nobody
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => {
+      const text = this.text();
+      if (text !== location.hash.slice(1) && (text || location.hash.includes(":"))) {
+        history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+      }
+    }, 200);
+  },
+};

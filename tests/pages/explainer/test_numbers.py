@@ -1,0 +1,249 @@
+"""What the figures show, at every frame, against loops and formulas of this file and the functions of the library."""
+
+import json
+import math
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+import steadynorm.functional as F
+from browsing import until
+from steadynorm.pages.explainer import affine, bias, rate, saturation
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# Puts a figure into one state after another and reads what it shows: numbers, the words of them, places of dots.
+READ = """([name, states]) => {
+  const figure = document.getElementById(name);
+  return states.map((state) => {
+    figure.change(state);
+    const shown = {sentence: figure.svg.getAttribute("aria-label"), y: Array.from(figure.y ?? [])};
+    for (const cell of figure.querySelectorAll("[data-name]"))
+      shown[cell.dataset.name] = [cell.dataset.value, cell.textContent];
+    return shown;
+  });
+}"""
+
+
+def read(page: Page, name: str, states: list[dict]) -> list[dict]:
+    return page.evaluate(READ, [name, states])
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, explainer: Path) -> Iterator[Page]:
+    """The page at 1280 pixels, the same for all tests: each sets the state that it reads."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(explainer.as_uri())
+        yield page
+
+
+def number(pair: list[str]) -> float:
+    return float(pair[0])
+
+
+def words(value: float, digits: int) -> str:
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)  # as JavaScript does
+    text = f"{rounded}".replace("-", "−")
+    return text.removeprefix("−") if not text.strip("−0.") else text
+
+
+def test_saturation(page: Page) -> None:
+    u = saturation.batch().numpy()[:, 0]
+    assert u.mean() == pytest.approx(0, abs=1e-12)
+    assert u.var() == pytest.approx(1)
+
+    def mean_slope(z: np.ndarray) -> float:
+        g = 1 / (1 + np.exp(-z))
+        return float((g * (1 - g)).mean())
+
+    states = [{"drift": round(k / 10, 1), "norm": norm} for norm in (0, 1) for k in range(-60, 61)]
+    for state, shown in zip(states, read(page, "saturation", states), strict=True):
+        x = u + state["drift"]
+        normed = (x - x.mean()) / np.sqrt(x.var() + saturation.EPS)
+        slopes = [mean_slope(x), mean_slope(normed)]
+        now = slopes[state["norm"]]
+        expected = {"mean": now, "plain": slopes[0], "normed": slopes[1], "share": now / mean_slope(u)}
+        for name, value in expected.items():
+            assert number(shown[name]) == pytest.approx(value, rel=1e-6)
+        for name in ("mean", "plain", "normed"):
+            assert shown[name][1] == words(number(shown[name]), 3)
+        assert shown["share"][1] == f"{words(100 * number(shown['share']), 0)} %"
+        assert f"Drift {words(state['drift'], 1)}," in shown["sentence"]
+        assert words(number(shown["mean"]), 3) in shown["sentence"]
+
+
+def test_saturation_puts_every_dot_where_its_number_is(page: Page) -> None:
+    u = saturation.batch().numpy()[:, 0]
+    for drift, norm in ((-6.0, 0), (3.2, 0), (0.7, 1)):
+        read(page, "saturation", [{"drift": drift, "norm": norm}])
+        places = page.evaluate(
+            """() => [...document.querySelectorAll("#saturation .dot")].map((dot) => {
+                 const box = dot.getBoundingClientRect(), chart = dot.ownerSVGElement.getBoundingClientRect();
+                 return [box.x + box.width / 2 - chart.x, box.y + box.height / 2 - chart.y];
+               })"""
+        )
+        width = page.evaluate("document.getElementById('saturation').width") - 60
+        z = u if norm else u + drift
+        g = 1 / (1 + np.exp(-z))
+        x = 44 + (z + 9) / 18 * width
+        upper, lower = np.array(places[:40]), np.array(places[40:])
+        np.testing.assert_allclose(upper, np.stack([x, 34 + (1 - g) * 170], 1), atol=0.1)
+        np.testing.assert_allclose(lower, np.stack([x, 262 + (1 - 4 * g * (1 - g)) * 120], 1), atol=0.1)
+
+
+def test_bias(page: Page) -> None:
+    u = bias.batch().double().numpy()[:, 0]
+    centred = u - u.mean()
+    loss = float((0.5 * (centred - bias.TARGET) ** 2).mean())
+    states = [{"step": step, "gradient": mode} for mode in (0, 1) for step in range(201)]
+    for state, shown in zip(states, read(page, "bias", states), strict=True):
+        naive = state["gradient"] == 0
+        gradient = float((centred - bias.TARGET).mean()) if naive else 0  # Σ(x̂−t)/m, and less its own mean
+        assert number(shown["gradient"]) == pytest.approx(gradient, abs=1e-6)
+        assert number(shown["b"]) == pytest.approx(-bias.RATE * gradient * state["step"], rel=1e-5, abs=1e-6)
+        assert number(shown["loss"]) == pytest.approx(loss, rel=1e-6)
+        assert shown["loss"][1] == words(loss, 4)
+        assert number(shown["moved"]) < (4e-6 if naive else 1e-6)
+        assert f"Step {state['step']}," in shown["sentence"]
+        assert f"b is {words(number(shown['b']), 1)}," in shown["sentence"]
+    assert words(200 * bias.RATE, 2) == read(page, "bias", [{"step": 200, "gradient": 0}])[0]["b"][1]
+
+
+def test_the_bias_stalls_where_float32_does() -> None:
+    b = np.float32(bias.stall(bias.RATE))
+    assert b + np.float32(bias.RATE) == b
+    assert b / 2 + np.float32(bias.RATE) != b / 2
+
+
+def test_affine_is_the_library_bit_for_bit(page: Page) -> None:
+    x = affine.batches()
+    grid = [
+        {"gamma": gamma, "beta": beta, "batch": batch}
+        for batch in range(4)
+        for gamma in np.linspace(-3, 3, 13).tolist()
+        for beta in np.linspace(-4, 4, 9).tolist()
+    ]
+    for state, shown in zip(grid, read(page, "affine", grid), strict=True):
+        gamma, beta = (torch.tensor([state[name]], dtype=torch.float32) for name in ("gamma", "beta"))
+        one = x[state["batch"], :, None]
+        y, moments = F.batch_norm(one, gamma, beta, eps=affine.EPS)
+        assert shown["y"] == y.flatten().tolist()
+        values = one.double().numpy()
+        assert number(shown["mean"]) == pytest.approx(values.mean(), rel=1e-5)
+        assert number(shown["sigma"]) == pytest.approx(values.std(), rel=1e-5)
+        assert moments.mean.item() == number(shown["mean"])
+        assert number(shown["y_mean"]) == pytest.approx(y.double().mean().item(), abs=1e-5)
+        assert number(shown["y_spread"]) == pytest.approx(y.double().std(correction=0).item(), abs=1e-5)
+        assert shown["sigma"][1] == words(number(shown["sigma"]), 2)
+        assert shown["y_spread"][1] == words(number(shown["y_spread"]), 2)
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_the_identity_button_gives_the_batch_back(page: Page, batch: int) -> None:
+    page.locator("#affine input[type=radio]").nth(batch).check()
+    page.locator("#affine .identity").click()
+    until(page, "document.getElementById('affine').classList.contains('undone')")
+    x = affine.batches()[batch].double()
+    y = torch.tensor(page.evaluate("Array.from(document.getElementById('affine').y)"), dtype=torch.float64)
+    error = (y - x).abs().max().item()
+    assert error < 1e-6
+    told = page.evaluate("document.getElementById('affine').arrays.error.at(" + str(batch) + ")")
+    assert told == pytest.approx(error, rel=1e-3, abs=1e-9)
+    other = (batch + 1) % 4
+    page.locator("#affine input[type=radio]").nth(other).check()
+    assert not page.evaluate("document.getElementById('affine').classList.contains('undone')")
+
+
+def slope(w: float, kind: tuple[float, float, float]) -> float:
+    h, a, k = kind
+    return h * w + a * k * math.sin(k * w)
+
+
+def test_rate(page: Page) -> None:
+    """The bowl has a closed form. Descent on the ripple is chaotic below its limit, so that only one step at a time can
+    be compared there."""
+    rates = [round(0.025 * (k + 1), 3) for k in range(90)]
+    paths = rate.descend(torch.tensor(rates, dtype=torch.float64), rate.JAGGED).numpy()
+    states = [{"rate": one} for one in rates]
+    for eta, path, shown in zip(rates, paths, read(page, "rate", states), strict=True):
+        w_end = rate.START * (1 - eta) ** 40
+        end = 0.5 * w_end**2 if abs(w_end) <= rate.FAR else math.nan
+        if eta < 2:
+            assert shown["smooth"][1] == "settles"
+        assert number(shown["smooth_end"]) == pytest.approx(end, rel=1e-5, abs=1e-44, nan_ok=True)
+        if eta > 2:
+            first = math.ceil(math.log(rate.FAR / abs(rate.START)) / math.log(abs(1 - eta)))
+            assert shown["smooth"] == [str(first), f"diverges by step {first}"]
+        for w, following in pairwise(path):
+            expected = w - eta * slope(w, rate.JAGGED)
+            assert math.isnan(following) or following == pytest.approx(expected, rel=1e-9, abs=1e-12)
+            if math.isnan(following) and not math.isnan(w):
+                assert abs(expected) > rate.FAR
+        last = rate.loss(torch.tensor(path[-1]), rate.JAGGED).float().item()
+        assert number(shown["jagged_end"]) == pytest.approx(last, nan_ok=True, rel=1e-7)
+        if eta > 0.4:
+            assert shown["jagged"][1].startswith("diverges by step")
+        else:
+            assert shown["jagged"][1] in ("settles", "keeps jumping")
+        assert f"rate of {eta:.3f} " in shown["sentence"]
+    assert shown["jagged_end"][1] == "diverged"
+
+
+def test_ladder(page: Page) -> None:
+    record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
+    high = page.evaluate("document.getElementById('ladder').controls[0].high")
+    states = [{"target": k / 10} for k in range(round(high * 10) + 1)]
+    curves = {}
+    for arm in record["arms"]:
+        seeds = np.array([[accuracy for _, accuracy in seed["curve"]] for seed in arm["seeds"]])
+        curves[arm["name"]] = seeds.mean(0)
+    steps = [step for step, _ in record["arms"][0]["seeds"][0]["curve"]]
+    for state, shown in zip(states, read(page, "ladder", states), strict=True):
+        spent = {}
+        for name, curve in curves.items():
+            there = np.flatnonzero(100 * curve >= state["target"] - 1e-6)
+            spent[name] = steps[there[0]] if len(there) else None
+            assert shown[f"{name}:0"][1] == (str(spent[name]) if spent[name] else "not reached")
+        for name, taken in spent.items():
+            if taken and spent["Inception"]:
+                assert number(shown[f"{name}:1"]) == pytest.approx(spent["Inception"] / taken, rel=1e-6)
+                assert shown[f"{name}:1"][1] == words(number(shown[f"{name}:1"]), 2)
+            else:
+                assert shown[f"{name}:1"][1] == "–"
+    assert states[-1]["target"] / 100 > max(curve.max() for curve in curves.values())
+
+
+def test_ladder_begins_at_the_records_own_table(page: Page) -> None:
+    record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
+    page.locator("#ladder .reset").click()
+    shown = read(page, "ladder", [{}])[0]
+    for arm in record["arms"]:
+        steps, ratio = arm["steps_to_target"], arm["ratio"]
+        assert shown[f"{arm['name']}:0"][1] == (str(steps) if steps else "not reached")
+        if ratio:
+            assert number(shown[f"{arm['name']}:1"]) == pytest.approx(ratio, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (72.2, "31.0 M 1.0, 13.3 M 2.3, 2.1 M 14.8, 2.7 M 11.5, not reached –, not reached –"),
+        (
+            69.8,
+            "at most 31.0 M –, at most 13.3 M –, at most 2.1 M –, at most 2.7 M –, steps not given –, not reached –",
+        ),
+        (72.9, "not reached –, not reached –, after 2.1 M –, after 2.7 M –, not reached –, not reached –"),
+        (75.0, ", ".join(["not reached –"] * 6)),
+    ],
+)
+def test_the_papers_anchors_say_no_more_than_the_paper(page: Page, target: float, expected: str) -> None:
+    shown = read(page, "ladder", [{"paper": target}])[0]
+    names = ["Inception", "BN-Baseline", "BN-x5", "BN-x30", "BN-x5-Sigmoid", "Inception-Sigmoid"]
+    assert ", ".join(f"{shown[f'{name}:2'][1]} {shown[f'{name}:3'][1]}" for name in names) == expected
