@@ -76,7 +76,7 @@ def table(record: Mapping[str, Any]) -> Report:
 
 
 def committed_records() -> dict[str, dict[str, Any]]:
-    """Read the records that come with the package, by claim: beside this file in the wheel, in results/ in a checkout."""
+    """Read the records that come with the package, by claim: here in the wheel, in results/ in a checkout."""
     packaged, results = Path(__file__).with_name("records"), Path(__file__).parents[4] / "results"
     folder = packaged if packaged.exists() else results / "claims"
     drawn = {id: folder / f"{id}.json" for id in CLAIMS}

@@ -10,7 +10,7 @@ __all__ = ["CLAIM", "threshold"]
 
 
 def threshold(slope: Callable[[float], float], start: float, high: float, steps: int = 5000) -> float:
-    """Return the rate above which |θ| grows tenfold within so many steps from ``start``, by bisection up to ``high``."""
+    """Return the rate, up to ``high``, above which |θ| grows tenfold within so many steps from ``start``."""
 
     def diverges(rate: float) -> bool:
         theta = start

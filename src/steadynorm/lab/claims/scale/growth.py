@@ -1,6 +1,7 @@
 """How the norm of scale-invariant weights grows."""
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -34,7 +35,7 @@ def measure(seed: int) -> dict[str, float]:
     x = torch.tensor([math.log(step) for step in late])
     y = torch.tensor([math.log(sizes[step]) for step in late])
     x, y = x - x.mean(), y - y.mean()
-    falls = sum(after < before for before, after in zip(sizes, sizes[1:], strict=False))
+    falls = sum(after < before for before, after in pairwise(sizes))
     return {
         "norm at the end over that half way": sizes[-1] / sizes[STEPS // 2],
         "exponent of ‖w‖ against the step": float((x * y).sum() / x.square().sum()),

@@ -8,7 +8,8 @@ from ..base import EXACT, Claim, Part, generator
 
 __all__ = ["CLAIM", "UNBIASED"]
 
-#: Beside those of :data:`CONVENTIONS`: Caffe's batch_norm_layer.cpp (bias_correction_factor), MLX since pull request 3817.
+#: Beside those of :data:`CONVENTIONS`: Caffe (batch_norm_layer.cpp, bias_correction_factor), and MLX since its pull
+#: request 3817.
 UNBIASED = {name: convention.unbiased for name, convention in CONVENTIONS.items()} | {"caffe": True, "mlx": True}
 
 

@@ -32,7 +32,7 @@ def digits() -> Tensor:
 
 
 def on_digits(m: int, random: torch.Generator) -> float:
-    """Return Eq 5's estimate over the variance of all values, on digits behind a random convolution, mean of 16 maps."""
+    """Return Eq 5's estimate over the variance of all values, on digits behind a random convolution, by maps."""
     maps = F.conv2d(digits(), torch.randn(16, 1, 3, 3, generator=random))
     maps = maps[torch.randperm(len(maps), generator=random)]
     batches = [batch_moments(maps[i : i + m]) for i in range(0, len(maps) - m + 1, m)]

@@ -12,7 +12,7 @@ WIDTH = 256
 
 
 def spectra(seed: int) -> dict[str, Tensor]:
-    """Return the Jacobian's singular values, largest first, with statistics of the population, whose inputs are white."""
+    """Return the Jacobian's singular values, largest first, with the statistics of a population of white inputs."""
     weight = torch.randn(WIDTH, WIDTH, generator=generator(seed), dtype=torch.float64) / WIDTH**0.5
     cov = weight @ weight.T  # of Wu
     scale, _ = fold_affine(torch.zeros(WIDTH, dtype=torch.float64), cov.diagonal(), eps=0.0)
