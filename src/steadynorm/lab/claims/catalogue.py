@@ -37,8 +37,8 @@ ENTRIES: Mapping[str, Entry] = {
         LADDER,
         ladder.STATEMENT,
         ladder.SOURCE,
-        "31.0 million steps without, 13.3 with, 2.1 at five times the rate (ratios 2.3 and 14.8); sigmoids: 69.8 % and "
-        "0.1 %",
+        "31.0 million steps without, 13.3 with, 2.1 at five times the rate (ratios 2.3 and 14.8); sigmoids: 69.8 % "
+        "and 0.1 %",
         ("S12", "S13", "S14"),
     )
 }

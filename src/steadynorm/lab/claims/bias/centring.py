@@ -58,8 +58,7 @@ CLAIM = Claim(
     literature="b will grow indefinitely while the loss remains fixed",
     covers=("S2",),
     protocol=f"x̂ = u + b − E[u + b], loss ½ E[(x̂ − t)²], one fixed batch of 64, {STEPS} steps of rate {RATE:g}, "
-    f"float64. "
-    "Growth is linear, since the gradient is the same at every step.",
+    "float64. Growth is linear, since the gradient is the same at every step.",
     parts=(
         Part("R² of a straight line through b", at_least=0.999),
         Part("growth of b over steps × rate × gradient", 0.999, 1.001),

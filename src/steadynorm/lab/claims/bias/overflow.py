@@ -56,7 +56,6 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=EXACT,
-    instead="It stalls: once b is some {largest bias in float32 over the step} steps high, b + step rounds to b. "
-    "In float16 that is after {largest bias in float16 over the step} steps. What blows up is scaling "
-    "(bias/scaling).",
+    instead="It stalls: once b is some {largest bias in float32 over the step} steps high, b + step rounds to b. In "
+    "float16 that is after {largest bias in float16 over the step} steps. What blows up is scaling (bias/scaling).",
 )

@@ -42,9 +42,8 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 3.2; the article, Eq 1 and placement",
     literature="exactly 0",
     covers=("S2", "S6"),
-    protocol="A linear layer and a padded convolution before batch norm and sigmoid, training mode, float64. Exact up "
-    "to "
-    "rounding: 1e-12 of the weight's gradient, and of the output.",
+    protocol="A linear layer and a padded convolution before batch norm and sigmoid, training mode, float64. Exact "
+    "up to rounding: 1e-12 of the weight's gradient, and of the output.",
     parts=(
         Part("gradient of the bias over that of the weight", at_most=1e-12, literature=0.0),
         Part("change of the output without the bias", at_most=1e-12, literature=0.0),

@@ -54,10 +54,9 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 2",
     literature="observed in initial experiments: the model blows up",
     covers=("S2", "E5"),
-    protocol="x̂ = w u/σ(w u), loss ½ E[(x̂ − a û)²] with a drawn from 0.3 to 0.7, one fixed batch of 32, "
-    f"{STEPS} steps of rate {RATE:g}. The naive gradient grows like 1/|w| and points at 0: w shrinks faster and "
-    f"faster, "
-    "then is thrown. Blows up: a change of |w| a hundred times the first, and a loss above the first one.",
+    protocol=f"x̂ = w u/σ(w u), loss ½ E[(x̂ − a û)²] with a drawn from 0.3 to 0.7, one fixed batch of 32, {STEPS} "
+    f"steps of rate {RATE:g}. The naive gradient grows like 1/|w| and points at 0: w shrinks faster and faster, then "
+    "is thrown. Blows up: a change of |w| a hundred times the first, and a loss above the first one.",
     parts=(
         Part("largest change of |w| over the first", at_least=100),
         Part("largest loss over the first", at_least=1.5),

@@ -45,8 +45,7 @@ CLAIM = Claim(
     literature="≤, with 1/m and 1/√m before the two terms, as the text of the PDF can be read",
     covers=("S17",),
     protocol="One feature of 32 values, γ drawn from 0.5 to 1.5, ε = 0, a smooth loss that couples the values, "
-    "float64; "
-    "g = ∂L/∂z at z = γŷ. The 1/√m may belong inside of the square, which makes it the 1/m of the equality.",
+    "float64; g = ∂L/∂z at z = γŷ. The 1/√m may belong inside of the square, which makes it the 1/m of the equality.",
     parts=(
         Part("distance from the equality with 1/m", at_most=1e-10, literature=0.0),
         Part("left side over the bound with 1/√m", at_most=1 + 1e-9),
@@ -55,6 +54,5 @@ CLAIM = Claim(
     measure=measure_finite,
     draws=EXACT,
     instead="With 1/m before both terms it is an equality. With 1/√m before the second the right side is too small, "
-    "and "
-    "the left exceeds it up to {left side over the bound with 1/√m} times.",
+    "and the left exceeds it up to {left side over the bound with 1/√m} times.",
 )

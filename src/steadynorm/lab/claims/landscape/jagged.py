@@ -31,8 +31,8 @@ CLAIM = Claim(
     source="the article, Figure 4",
     literature="2/curvature",
     covers=("S13", "E12"),
-    protocol=f"½θ² + a(1 − cos {RIPPLE:g}θ), a drawn from 0.05 to 0.2, 5000 steps from 2; diverges: |θ| grows tenfold. "
-    "Right: within 10 % of 2 over the greatest curvature.",
+    protocol=f"½θ² + a(1 − cos {RIPPLE:g}θ), a drawn from 0.05 to 0.2, 5000 steps from 2; diverges: |θ| grows "
+    "tenfold. Right: within 10 % of 2 over the greatest curvature.",
     parts=(
         Part("rate of divergence × greatest curvature / 2", 0.9, 1.1, literature=1.0),
         Part("rate of divergence", literature=2.0, role="shown"),
@@ -41,6 +41,5 @@ CLAIM = Claim(
     draws=EXACT,
     instead="The rule is exact for quadratics only. Above it the rippled loss makes descent jump about, but what "
     "diverges is settled by the bowl: the rate is {rate of divergence × greatest curvature / 2} times what the "
-    "greatest "
-    "curvature says. The figure illustrates; it is no evidence about networks.",
+    "greatest curvature says. The figure illustrates; it is no evidence about networks.",
 )

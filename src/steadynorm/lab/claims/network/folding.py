@@ -68,8 +68,8 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Algorithm 2, line 11; the article, Eq 6",
     literature="exact",
     covers=("S9",),
-    protocol="Map and single convolutions in float64 (exact: 1e-12); a network of two convolutions and a linear layer, "
-    "each with a batch norm after it, folded in float32 (1e-4, and all 64 decisions equal).",
+    protocol="Map and single convolutions in float64 (exact: 1e-12); a network of two convolutions and a linear "
+    "layer, each with a batch norm after it, folded in float32 (1e-4, and all 64 decisions equal).",
     parts=(
         Part("error of the affine map", at_most=1e-12, literature=0.0),
         Part("error of a folded network", at_most=1e-4, literature=0.0),
@@ -79,6 +79,6 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=EXACT,
-    instead="Into the layer before it, always. Into a convolution behind it only if that does not pad with zeros: the "
-    "shift is missing in the border, and the output is off by {error in a padded convolution behind} of its size.",
+    instead="Into the layer before it, always. Into a convolution behind it only if that does not pad with zeros: "
+    "the shift is missing in the border, and the output is off by {error in a padded convolution behind} of its size.",
 )

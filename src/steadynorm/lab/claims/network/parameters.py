@@ -30,8 +30,8 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 4.2, and its Figure 5; the article, the ladder",
     literature="13.6 million",
     covers=("S14",),
-    protocol="The table with its widths taken literally, built for 1000 classes and counted; convolutions in front of "
-    "batch norm have no bias. Right: within 1 %.",
+    protocol="The table with its widths taken literally, built for 1000 classes and counted; convolutions in front "
+    "of batch norm have no bias. Right: within 1 %.",
     parts=(
         Part("millions of parameters, from the table", 13.464, 13.736, literature=13.6),
         Part("with a full first convolution", role="shown"),
@@ -39,6 +39,6 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws={"smoke": 1, "quick": 1, "full": 1},
-    instead="The table gives {millions of parameters, from the table} million. What the stated number counts cannot be "
-    "told from the paper; widths were not tuned to meet it.",
+    instead="The table gives {millions of parameters, from the table} million. What the stated number counts cannot "
+    "be told from the paper; widths were not tuned to meet it.",
 )

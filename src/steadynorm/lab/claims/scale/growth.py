@@ -58,10 +58,9 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 3.3 (“will stabilize the parameter growth”); the article, Eq 7",
     literature="no number",
     covers=("S10", "E6"),
-    protocol=f"One unit of 16 weights, batch norm at ε = 0, {STEPS} steps of rate {RATE:g} without decay or momentum, "
-    f"each "
-    "on a new random batch of 64 and a new random linear loss, so that only the weights' size changes the gradient. "
-    "Stop: less than 1 % from half way to the end.",
+    protocol=f"One unit of 16 weights, batch norm at ε = 0, {STEPS} steps of rate {RATE:g} without decay or "
+    "momentum, each on a new random batch of 64 and a new random linear loss, so that only the weights' size "
+    "changes the gradient. Stop: less than 1 % from half way to the end.",
     parts=(
         Part("growth in the first tenth over that in the last", at_least=2.0, by="mean"),
         Part("norm at the end over that half way", at_most=1.01, by="mean"),
@@ -71,6 +70,7 @@ CLAIM = Claim(
     measure=measure,
     draws={"smoke": 2, "quick": 5, "full": 10},
     instead="Growth slows but does not stop: without decay the norm never falls, and grows like the step to the "
-    "power {exponent of ‖w‖ against the step}; from half way to the end by {norm at the end over that half way} times.",
+    "power {exponent of ‖w‖ against the step}; from half way to the end by {norm at the end over that half way} "
+    "times.",
     chart=Chart("Growth of the weights' norm", "step", "‖w‖", draw, log_x=True, log_y=True),
 )

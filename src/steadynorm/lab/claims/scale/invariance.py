@@ -41,7 +41,7 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 3.3; the article, Eq 7",
     literature="exact",
     covers=("S10",),
-    protocol=f"A linear layer 8 → 5 with batch norm, a batch of 32, ε = 0, float64, a of "
+    protocol="A linear layer 8 → 5 with batch norm, a batch of 32, ε = 0, float64, a of "
     f"{', '.join(map(str, FACTORS))}.",
     parts=(
         Part("change of the output", at_most=1e-9, literature=0.0),

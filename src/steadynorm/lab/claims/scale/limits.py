@@ -42,6 +42,6 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=EXACT,
-    instead="It holds for a > 0 and ε = 0. A negative a flips the sign; and with ε in the root the output changes, at "
-    "a = 0.01 by {change for a = 0.01, ε = 1e-5}, since small weights meet an ε that is 1/a² times as large.",
+    instead="It holds for a > 0 and ε = 0. A negative a flips the sign; and with ε in the root the output changes, "
+    "at a = 0.01 by {change for a = 0.01, ε = 1e-5}, since small weights meet an ε that is 1/a² times as large.",
 )

@@ -31,8 +31,8 @@ def measure(seed: int) -> dict[str, float]:
 
 CLAIM = Claim(
     id="scale/orthogonality",
-    statement="The gradient of the weights before batch norm is orthogonal to them, so that a step of gradient descent "
-    "adds η²‖g‖² to ‖w‖².",
+    statement="The gradient of the weights before batch norm is orthogonal to them, so that a step of gradient "
+    "descent adds η²‖g‖² to ‖w‖².",
     source="van Laarhoven 2017 (arXiv:1706.05350), Sec. 2; the article, scale invariance",
     literature="exact",
     covers=("S10", "E6"),

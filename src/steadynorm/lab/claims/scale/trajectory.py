@@ -49,8 +49,8 @@ CLAIM = Claim(
     literature="exact",
     covers=("S10",),
     protocol=f"Two layers 8 → 16 → 3, batch norm (ε = 0) and ReLU between them, {STEPS} steps of plain descent in "
-    f"float64; "
-    "the largest difference of outputs over all steps. As a control, the same weights at the old rate must differ.",
+    "float64; the largest difference of outputs over all steps. As a control, the same weights at the old rate must "
+    "differ.",
     parts=(
         Part("change with weights × 10 and rate × 100", at_most=1e-8, literature=0.0),
         Part("change with weights × 10 at the same rate", at_least=1e-3, role="control"),

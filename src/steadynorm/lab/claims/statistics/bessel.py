@@ -44,9 +44,9 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Algorithm 2, line 10; the article, Eq 5",
     literature="1 with the factor, (m−1)/m without",
     covers=("S8", "E7"),
-    protocol=f"{VALUES:,} normal values of variance 1, in batches of {', '.join(map(str, SIZES))}. Right: within 2 %. "
-    f"The "
-    "factor already makes up for what the batches' own means take away: whoever adds Var[μ_B] counts it twice.",
+    protocol=f"{VALUES:,} normal values of variance 1, in batches of {', '.join(map(str, SIZES))}. Right: within 2 "
+    "%. The factor already makes up for what the batches' own means take away: whoever adds Var[μ_B] counts it "
+    "twice.",
     parts=(
         *(Part(f"Eq 5 at m = {m}", 0.98, 1.02, literature=1.0, by="mean") for m in SIZES),
         Part("without the factor at m = 2", 0.49, 0.51, literature=0.5, by="mean"),

@@ -44,8 +44,7 @@ def draw() -> dict[str, Line]:
 CLAIM = Claim(
     id="statistics/companions",
     statement="An example's normalized value is noisy, since its companions in the batch are drawn anew, with a "
-    "variance "
-    "that falls like 1/m.",
+    "variance that falls like 1/m.",
     source="Ioffe & Szegedy 2015, Sec. 3.4, for the noise; the article, regularizing noise",
     literature="exponent −1 (elementary)",
     covers=("S19",),

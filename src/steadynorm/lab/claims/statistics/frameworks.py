@@ -37,16 +37,18 @@ CLAIM = Claim(
     source="the article, Eq 5; its own code stores the unbiased one",
     literature="most",
     covers=("S8", "E3"),
-    protocol="One batch of four. torch is measured: its buffer with momentum 1. The others are computed by the formula "
-    f"that their sources give (steadynorm.functional.conventions, and Caffe and MLX): biased in {_THOSE}; unbiased in "
-    f"{', '.join(sorted(name for name, unbiased in UNBIASED.items() if unbiased))}. TensorFlow is counted by its fused "
-    "kernel, the one that serves images; a list of other frameworks has another share. Most: more than half.",
+    protocol="One batch of four. torch is measured: its buffer with momentum 1. The others are computed by the "
+    f"formula that their sources give (steadynorm.functional.conventions, and Caffe and MLX): biased in {_THOSE}; "
+    f"unbiased in {', '.join(sorted(name for name, unbiased in UNBIASED.items() if unbiased))}. TensorFlow is "
+    "counted by its fused kernel, the one that serves images; a list of other frameworks has another share. Most: "
+    "more than half.",
     parts=(
         Part("stored by torch over the biased variance", 0.999, 1.001),
         Part("share of frameworks that store the biased variance", at_least=0.501),
     ),
     measure=measure,
     draws=EXACT,
-    instead="torch stores {stored by torch over the biased variance} times the biased variance at m = 4, the unbiased "
-    "one; of eight frameworks a share of {share of frameworks that store the biased variance} stores the biased one.",
+    instead="torch stores {stored by torch over the biased variance} times the biased variance at m = 4, the "
+    "unbiased one; of eight frameworks a share of {share of frameworks that store the biased variance} stores the "
+    "biased one.",
 )

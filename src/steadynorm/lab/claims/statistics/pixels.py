@@ -66,8 +66,7 @@ CLAIM = Claim(
     covers=("S8", "E7"),
     protocol=f"8×8 maps, half of the variance between images and half within, {BATCHES} batches each of "
     f"{', '.join(map(str, SIZES))} images; right: within 2 %. Beside it real images: scikit-learn's digits behind a "
-    f"random "
-    "3×3 convolution of 16 maps, Eq 5 over the variance of all values.",
+    "random 3×3 convolution of 16 maps, Eq 5 over the variance of all values.",
     parts=(
         *(Part(f"Eq 5 at m = {m}", 0.98, 1.02, literature=1.0, by="mean") for m in SIZES),
         Part("law of total variance at m = 2", role="shown", by="mean"),
@@ -76,13 +75,11 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=NOISY,
-    instead="Pixels of one image are not independent, so that a batch of m images holds fewer than m·p·q values worth "
-    "the name: the variance comes out at {Eq 5 at m = 2} of the truth for two images, {Eq 5 at m = 4} for four. The "
-    "law "
-    "of total variance, E[σ²_B] + Var[μ_B], gives {law of total variance at m = 2}. How much is lost is the data's "
-    "matter: "
-    "digits behind a random convolution differ more by position than by image, and Eq 5 is right for them "
-    "({Eq 5 on digits at m = 2} at m = 2).",
+    instead="Pixels of one image are not independent, so that a batch of m images holds fewer than m·p·q values "
+    "worth the name: the variance comes out at {Eq 5 at m = 2} of the truth for two images, {Eq 5 at m = 4} for "
+    "four. The law of total variance, E[σ²_B] + Var[μ_B], gives {law of total variance at m = 2}. How much is lost "
+    "is the data's matter: digits behind a random convolution differ more by position than by image, and Eq 5 is "
+    "right for them ({Eq 5 on digits at m = 2} at m = 2).",
     chart=Chart(
         "Estimates of a variance of 1, half of it between images", "images in a batch", "estimate", draw, log_x=True
     ),

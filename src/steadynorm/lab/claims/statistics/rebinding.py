@@ -43,8 +43,7 @@ CLAIM = Claim(
     literature="the population's: here 3 and 4",
     covers=("S8", "E2"),
     protocol="A hundred batches of 64 values of mean 3 and variance 4 through such a function, in Python, momentum "
-    "0.1; "
-    "what the caller holds afterwards. Kept: within 20 % of the population's.",
+    "0.1; what the caller holds afterwards. Kept: within 20 % of the population's.",
     parts=(
         Part("running mean after 100 batches", 2.4, 3.6, literature=3.0),
         Part("running variance after 100 batches", 3.2, 4.8, literature=4.0),
@@ -53,6 +52,7 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=EXACT,
-    instead="The assignment binds new tensors to local names: the caller still holds {running mean after 100 batches} "
-    "and {running variance after 100 batches}. Return the state or change it in place.",
+    instead="The assignment binds new tensors to local names: the caller still holds "
+    "{running mean after 100 batches} and {running variance after 100 batches}. Return the state or change it in "
+    "place.",
 )

@@ -31,8 +31,7 @@ CLAIM = Claim(
     literature="1, and m/(m−1)",
     covers=("S8", "E7"),
     protocol=f"Statistics averaged over batches of {VALUES:,} normal values, then {VALUES:,} fresh ones normalized "
-    f"with "
-    "them; ε = 0. Right: within 2 %.",
+    "with them; ε = 0. Right: within 2 %.",
     parts=(
         Part("mean square of x̂ with the unbiased average, m = 2", 0.98, 1.02, literature=1.0, by="mean"),
         Part("mean square of x̂ with the unbiased average, m = 32", 0.98, 1.02, literature=1.0, by="mean"),

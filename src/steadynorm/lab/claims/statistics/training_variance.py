@@ -33,8 +33,8 @@ CLAIM = Claim(
     source="the article, Eq 5; the paper gives no such reason",
     literature="no number",
     covers=("S8", "E7"),
-    protocol=f"m of {', '.join(map(str, SIZES))}, random γ and β, ε = 0, float64: y with the biased variance, and with "
-    "the unbiased one and γ·√(m/(m−1)). Another layer: a difference above 1e-6 of the largest y.",
+    protocol=f"m of {', '.join(map(str, SIZES))}, random γ and β, ε = 0, float64: y with the biased variance, and "
+    "with the unbiased one and γ·√(m/(m−1)). Another layer: a difference above 1e-6 of the largest y.",
     parts=(
         Part("difference that no γ takes up", at_least=1e-6),
         Part("difference with the same γ", role="shown"),

@@ -29,8 +29,8 @@ CLAIM = Claim(
     source="elementary, from Eq 2: the m values have mean 0 and mean square 1",
     literature="√(m−1)",
     covers=("S3", "E7"),
-    protocol=f"m of {', '.join(map(str, SIZES))}; 100 features of normal and of Cauchy values each, and one value of 1 "
-    "among zeros; ε = 0, float64.",
+    protocol=f"m of {', '.join(map(str, SIZES))}; 100 features of normal and of Cauchy values each, and one value of "
+    "1 among zeros; ε = 0, float64.",
     parts=(
         Part("largest |x̂| over √(m−1)", at_most=1 + 1e-9, literature=1.0),
         Part("that of a single outlier", at_least=1 - 1e-9, literature=1.0),

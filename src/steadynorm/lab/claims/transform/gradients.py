@@ -46,8 +46,8 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 3; the article, Eq 4",
     literature="exact",
     covers=("S3", "S7"),
-    protocol="16 values of 4 features, random γ, β and upstream gradient, float64, ε = 1e-5; the two sums, which must "
-    f"vanish since shifting or stretching a batch changes nothing, at ε = 0. Central differences of step {H:g}.",
+    protocol="16 values of 4 features, random γ, β and upstream gradient, float64, ε = 1e-5; the two sums, which "
+    f"must vanish since shifting or stretching a batch changes nothing, at ε = 0. Central differences of step {H:g}.",
     parts=(
         Part("error against automatic differentiation", at_most=1e-12),
         Part("error against finite differences", at_most=1e-6),

@@ -45,9 +45,9 @@ CLAIM = Claim(
     source="Ioffe & Szegedy 2015, Sec. 3; the article, whitening",
     literature="no number; the reading asks for ten times as long at 512 features, and for growth from 32 to 512",
     covers=("S5",),
-    protocol=f"The layers, forward and backward over {EXAMPLES} examples, float32, one thread, the fastest of {TURNS} "
-    f"turns that both take. "
-    "Times of the machine at hand. That a whitened layer may need fewer steps is not judged here.",
+    protocol=f"The layers, forward and backward over {EXAMPLES} examples, float32, one thread, the fastest of "
+    f"{TURNS} turns that both take. Times of the machine at hand. That a whitened layer may need fewer steps is not "
+    "judged here.",
     parts=(
         Part("times as long at 512 features", at_least=10.0, by="mean"),
         Part("growth of the ratio from 32 to 512", at_least=2.0, by="mean"),

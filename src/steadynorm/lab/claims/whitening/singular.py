@@ -37,8 +37,7 @@ CLAIM = Claim(
     literature="rank min(m − 1, d)",
     covers=("S5", "E18"),
     protocol=f"{FEATURES} independent normal features, float64; numerical rank of the biased covariance. With m = d "
-    f"the "
-    "mean takes one direction away.",
+    "the mean takes one direction away.",
     parts=(
         Part("rank at m = 8", 7, 7, literature=7.0),
         Part("rank at m = 16, the number of features", 15, 15, literature=15.0),

@@ -45,13 +45,13 @@ def draw() -> dict[str, Line]:
 CLAIM = Claim(
     id="whitening/spectrum",
     statement="Where normalized inputs and outputs of a layer are uncorrelated, its Jacobian's singular values are "
-    "close "
-    "to 1, so batch norm may lead to layers of such Jacobians.",
+    "close to 1, so batch norm may lead to layers of such Jacobians.",
     source="Ioffe & Szegedy 2015, Sec. 3.3, a conjecture; the article, Jacobian",
     literature="close to 1",
     covers=("S11", "E19"),
-    protocol=f"A square layer of {WIDTH} normal weights on white inputs, statistics of the population, ε = 0, float64. "
-    "Close: nine tenths of the values between 0.9 and 1.1. Gradients over depth (Yang et al. 2019) are another claim.",
+    protocol=f"A square layer of {WIDTH} normal weights on white inputs, statistics of the population, ε = 0, "
+    "float64. Close: nine tenths of the values between 0.9 and 1.1. Gradients over depth (Yang et al. 2019) are "
+    "another claim.",
     parts=(
         Part("share between 0.9 and 1.1 with whitening", at_least=0.9),
         Part("share between 0.9 and 1.1 with batch norm", at_least=0.9),
@@ -61,9 +61,8 @@ CLAIM = Claim(
     ),
     measure=measure,
     draws=EXACT,
-    instead="The step from the premise to the conclusion is right, and whitening shows it: all singular values are 1. "
-    "Batch norm does not meet the premise, since it leaves the correlations: a share of "
-    "{share between 0.9 and 1.1 with batch norm} lies near 1, as without it "
-    "({share between 0.9 and 1.1 without}).",
+    instead="The step from the premise to the conclusion is right, and whitening shows it: all singular values are "
+    "1. Batch norm does not meet the premise, since it leaves the correlations: a share of "
+    "{share between 0.9 and 1.1 with batch norm} lies near 1, as without it ({share between 0.9 and 1.1 without}).",
     chart=Chart("Singular values of one layer's Jacobian", "rank", "singular value", draw),
 )
