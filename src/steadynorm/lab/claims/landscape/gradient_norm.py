@@ -19,7 +19,7 @@ def measure(seed: int) -> dict[str, float]:
     g, dy = torch.autograd.grad(loss, (z, y))
     y_hat = (z / gamma).detach()
 
-    factor = float(gamma**2 / moments.var)
+    factor = float(gamma**2 / moments.var.detach())
     left, whole = float(dy.square().sum()), float(g.square().sum())
     by_ones, by_y_hat = float(g.sum() ** 2), float((g * y_hat).sum() ** 2)
     equality = factor * (whole - by_ones / m - by_y_hat / m)
