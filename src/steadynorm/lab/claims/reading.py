@@ -79,7 +79,10 @@ def table(record: Record) -> Report:
             "value furthest out, and the range."
         )
     return Report(
-        "Measured", ("quantity", "literature", "measured", "interval or range", "holds if", "holds"), rows, notes
+        f"{record['claim']}, measured",
+        ("quantity", "literature", "measured", "interval or range", "holds if", "holds"),
+        rows,
+        notes,
     )
 
 
