@@ -61,7 +61,7 @@ def theme_page(theme: str, records: Mapping[str, Mapping[str, Any]]) -> str:
             f"## {id.partition('/')[2]}",
             f"*{record['statement']}*",
             f"**{record['verdict']}**. {record['reading']}",
-            f"Source: {record['source']}. The literature's number: {record['literature']}. Covers "
+            f"Source: {record['source']}. The literature says: {record['literature']}. Covers "
             f"{', '.join(record['covers'])}.",
             markdown(report),
             *report.notes,

@@ -210,17 +210,20 @@ def run_tests(mutant: Mutant | None) -> int:
         return 1
 
 
-def in_child(folder: str, mutant: Mutant | None) -> int:
+def in_child(package: str, mutant: Mutant | None) -> int:
     """Run pytest on the package in this folder, silently; the mutated file's own tests first, as they fail soonest."""
     import pytest
 
-    sys.path.insert(0, folder)
+    sys.path.insert(0, package)
     sys.dont_write_bytecode = True
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    own = [] if mutant is None else [TESTS / f"test_{mutant.file.name}"]
+    own = []
+    if mutant is not None:
+        folder = TESTS / mutant.file.parent.relative_to(SOURCE / "functional")
+        own = [folder / f"test_{mutant.file.name}", folder]
     order = [str(path) for path in (*own, TESTS) if path.exists()]
     return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *order]))
 
@@ -230,7 +233,7 @@ def main(arguments: list[str]) -> int:
     import torch.testing
 
     torch.set_num_threads(1)
-    files = [Path(a).resolve() for a in arguments] or sorted((SOURCE / "functional").glob("[!_]*.py"))
+    files = [Path(a).resolve() for a in arguments] or sorted((SOURCE / "functional").rglob("[!_]*.py"))
     every = [mutant for file in files for mutant in mutants(file)]
     if run_tests(None) != 0:
         print("the tests fail on the package as it is: mend that first")

@@ -1,8 +1,10 @@
-"""Write README's measured tables from the committed records, between ``<!-- table:NAME -->`` and ``<!-- /table -->``.
+"""Write the tables of README and of the method cards, from committed records and the catalogue.
 
-The record of table NAME is ``results/NAME.json``, of the ladder or of a benchmark; the table of claims is of all
-records in ``results/claims/``. A table whose record is not there yet stays empty; a record that README has no place for
-is an error, so that no result is left out unseen.
+README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
+``results/NAME.json``, of the ladder or of a benchmark; that of the claims is all of ``results/claims/``. A table whose
+record is not there yet stays empty; a record that README has no place for is an error, so that no result is left out
+unseen. Table ``methods`` is the catalogue. What a card says of its method's cost, between ``<!-- cost:NAME -->`` and
+``<!-- /cost -->``, is from ``benchmarks/methods.json``.
 """
 
 import json
@@ -15,9 +17,12 @@ from steadynorm.bench import geometric_mean
 from steadynorm.lab.claims import reading
 from steadynorm.lab.ladder import table
 from steadynorm.lab.records import CLAIMS_SCHEMA, load_record
+from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
+CARDS = ROOT / "docs" / "methods"
+COST = re.compile(r"(?<=<!-- cost:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /cost -->)", re.DOTALL)
 PLACE = re.compile(r"(?<=<!-- table:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /table -->)", re.DOTALL)
 
 
@@ -26,7 +31,28 @@ def fill(text: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     lost = set(records) - {place["name"] for place in PLACE.finditer(text)}
     if lost:
         raise SystemExit(f"README must have a place for each record, received none for {', '.join(sorted(lost))}")
-    return PLACE.sub(lambda place: f"{place['name']} -->\n{_section(records.get(place['name']))}", text)
+
+    def section(name: str) -> str:
+        return _methods() if name == "methods" else _section(records.get(name))
+
+    return PLACE.sub(lambda place: f"{place['name']} -->\n{section(place['name'])}", text)
+
+
+def fill_card(text: str, costs: Mapping[str, Any]) -> str:
+    """Return a card's text with its method's cost from the record of ``python -m benchmarks.methods``."""
+    rows = {row["method"]: row for row in costs["rows"]}
+
+    def cost(name: str) -> str:
+        row, plain = rows[name], rows["batch"]
+        shape, here = "×".join(map(str, costs["shape"])), costs["environment"]
+        ratios = f", {row['times batch norm']:.2g} and {row['inference, times batch norm']:.2g} times batch norm's"
+        return (
+            f"On {shape} in float32, forward and backward take {row['forward+backward ms']:.3g} ms and inference "
+            f"{row['inference ms']:.3g} ms{'' if row is plain else ratios}. Measured {costs['created'][:10]}, "
+            f"torch {here['packages']['torch']}, {here['processor']}, {here['threads']} threads.\n"
+        )
+
+    return COST.sub(lambda place: f"{place['name']} -->\n{cost(place['name'])}", text)
 
 
 def committed(folder: Path) -> dict[str, dict[str, Any]]:
@@ -36,6 +62,15 @@ def committed(folder: Path) -> dict[str, dict[str, Any]]:
     if claims:
         found["claims"] = {"schema": CLAIMS_SCHEMA, "records": claims}
     return found | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
+
+
+def _methods() -> str:
+    rows = [
+        {"method": f"[{m.name}](docs/methods/{m.name}.md)", "layer": f"`{m.layers[2].__name__}`",
+         "what it does": m.summary, "when": m.when, "paper": m.paper.rsplit(", ", 1)[1]}
+        for m in CATALOGUE
+    ]  # fmt: skip
+    return f"{_markdown(Report('', tuple(rows[0]), rows))}\n\n"
 
 
 def _section(record: Mapping[str, Any] | None) -> str:
@@ -68,11 +103,11 @@ def claims(records: Sequence[Mapping[str, Any]]) -> str:
             "claim": f"[{record['claim']}](docs/claims/{record['claim'].replace('/', '.md#')})",
             "said": record["statement"],
             "verdict": record["verdict"],
-            "measured": reading.measured(record),
+            "instead": reading.correction(record),
         }
         for record in others
     ]
-    report = Report("Claims that do not stand as they are said", ("claim", "said", "verdict", "measured"), rows)
+    report = Report("Claims that do not stand as they are said", ("claim", "said", "verdict", "instead"), rows)
     note = (
         f"{len(records) - len(others)} further claims are confirmed; all of them: [docs/claims](docs/claims/README.md)."
     )
@@ -152,6 +187,9 @@ def _markdown(report: Report) -> str:
 def main() -> None:
     readme = ROOT / "README.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8"), committed(ROOT / "results")), encoding="utf-8")
+    costs = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
+    for card in sorted(CARDS.glob("*.md")):
+        card.write_text(fill_card(card.read_text(encoding="utf-8"), costs), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_saves_and_resume_completes(tmp_path: Path) -> None:
-    words = ("reproduce", "--preset", "smoke", "--seeds", "1", "--json")
+    words = ("reproduce", "--preset", "smoke", "--seeds", "2", "--json")
     process = start(tmp_path, *words)
     while not list(tmp_path.glob("runs/ladder-digits/*/checkpoints/*.json")):  # the first run has ended
         assert process.poll() is None, process.communicate()

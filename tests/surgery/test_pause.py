@@ -3,13 +3,15 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
 import steadynorm as sn
 from steadynorm.errors import ArgumentError
-from surgery_models import DATA, assert_unchanged, network, state_of
+from surgery_models import DATA, assert_unchanged, network, small_networks, state_of
 
 NORMS = pytest.mark.parametrize("norms", [(nn.BatchNorm2d, nn.BatchNorm1d), (sn.nn.BatchNorm2d, sn.nn.BatchNorm1d)])
 
@@ -29,6 +31,18 @@ def test_every_buffer_stays_and_the_batch_normalizes(norms, compiled):
         assert_unchanged(model, before)
         runner(x)
     assert int(model[1].num_batches_tracked) == 2
+
+
+@settings(max_examples=30)
+@given(small_networks(), st.booleans(), st.integers(1, 3))
+def test_random_networks_keep_every_buffer(model, training, forwards):
+    model.train(training)
+    x = torch.randn(4, 3, 5, 5).double()
+    before = state_of(model)
+    with sn.paused_statistics(model):
+        for _ in range(forwards):
+            model(x)
+    assert_unchanged(model, before)
 
 
 @NORMS

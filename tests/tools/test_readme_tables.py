@@ -34,6 +34,25 @@ def test_readme_is_up_to_date(tool: ModuleType) -> None:
     assert text == tool.fill(text, tool.committed(ROOT / "results")), "run: make tables"
 
 
+def test_every_method_has_a_card_and_the_cards_are_up_to_date(tool: ModuleType) -> None:
+    costs = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
+    cards = {path.stem: path.read_text(encoding="utf-8") for path in tool.CARDS.glob("*.md")}
+    assert cards.keys() == {method.name for method in tool.CATALOGUE}
+    for name, text in cards.items():
+        assert f"<!-- cost:{name} -->" in text
+        assert tool.fill_card(text, costs) == text, "run: make tables"
+
+
+def test_a_cost_that_changes_changes_the_card(tool: ModuleType) -> None:
+    row = {"method": "lp", "forward+backward ms": 3.0, "inference ms": 1.0}
+    row |= {"times batch norm": 2.5, "inference, times batch norm": 0.5}
+    here = {"packages": {"torch": "9.9"}, "processor": "made up", "threads": 2}
+    costs = {"rows": [row, row | {"method": "batch"}], "shape": [2, 3], "created": "2030-01-01", "environment": here}
+    text = tool.fill_card("a\n<!-- cost:lp -->\nold\n<!-- /cost -->\nb\n", costs)
+    assert "3 ms and inference 1 ms, 2.5 and 0.5 times batch norm's. Measured 2030-01-01" in text
+    assert "old" not in text
+
+
 def test_a_record_fills_its_place_and_no_other(tool: ModuleType) -> None:
     text = tool.fill(EMPTY, {"ladder-digits": made_up()})
     first, rest = text.split("<!-- /table -->", 1)

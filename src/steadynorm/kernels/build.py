@@ -34,7 +34,8 @@ COMPILE_SECONDS = 300
 _ARM = platform.machine().lower() in ("arm64", "aarch64")
 _LINK = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ()
 # Nothing of -ffast-math: it drops tests for NaN, and a library linked with it makes the process flush denormals to 0.
-FLAGS = ("-std=c++17", "-O2", "-mcpu=native" if _ARM else "-march=native", "-fPIC", "-fvisibility=hidden", "-w")
+_TUNED = "-mcpu=native" if _ARM else "-march=native"
+FLAGS = ("-std=c++17", "-O2", "-fopenmp-simd", _TUNED, "-fPIC", "-fvisibility=hidden", "-w")
 
 
 class NoCompiler(Exception):

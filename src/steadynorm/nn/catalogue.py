@@ -155,7 +155,7 @@ CATALOGUE: tuple[Method, ...] = (
         when="To study full whitening; small groups where features are strongly correlated.",
         when_not="Many features a group: cost grows with their cube, and a batch must hold more values than that.",
         exempt={
-            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_whitening.py has its own"
+            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_layers.py has its own"
         },
     ),
     Method(
@@ -169,7 +169,7 @@ CATALOGUE: tuple[Method, ...] = (
         when="Whitening by matrix products alone; small batches whose small directions should stay small.",
         when_not="Where batch norm does: it costs a covariance a layer.",
         exempt={
-            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_whitening.py has its own"
+            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_layers.py has its own"
         },
     ),
     Method(

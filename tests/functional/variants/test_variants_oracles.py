@@ -146,6 +146,19 @@ def test_dtype_and_empty_batches(name, dtype):
 
 
 @pytest.mark.parametrize("name", all_of_them(None))
+def test_what_a_mask_hides_reaches_no_gradient(name):
+    mask = torch.rand(4, 1, 2, 2) < 0.6
+    x, dy = torch.randn(2, 4, 3, 2, 2)
+    gradients = []
+    for behind in (0.0, torch.nan):
+        leaf = torch.where(mask, x, behind).requires_grad_()
+        y = all_of_them(leaf, mask=mask)[name]()[0]
+        gradients.append(torch.autograd.grad(y, leaf, dy)[0])
+    assert_close(*gradients)
+    assert (gradients[1][~mask.expand_as(x)] == 0).all()
+
+
+@pytest.mark.parametrize("name", all_of_them(None))
 def test_bad_input_is_refused(name):
     x = torch.randn(4, 3, 2, 2)
     for bad, options, error in (
@@ -184,3 +197,12 @@ def test_bad_input_is_refused(name):
 def test_arguments_out_of_range(call, message):
     with pytest.raises(ArgumentError, match=message):
         call(torch.randn(4, 3, 2))
+
+
+@pytest.mark.parametrize(("scale", "r"), [(1e-3, 1 / 1.5), (0.8, 0.8), (1.0, 1.0), (1.25, 1.25), (1e3, 1.5)])
+@pytest.mark.parametrize(("shift", "d"), [(-9.0, -0.5), (-0.25, -0.25), (0.0, 0.0), (0.25, 0.25), (9.0, 0.5)])
+def test_both_ends_of_both_clips(scale, r, shift, d):
+    x_hat = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)  # mean 0, variance 1
+    running = {"running_mean": torch.tensor([-shift]).double(), "running_var": torch.tensor([1.0]).double()}
+    y, _ = functional.batch_renorm(x_hat * scale, **running, r_max=1.5, d_max=0.5, eps=0.0)
+    assert_close(y, x_hat * r + d)

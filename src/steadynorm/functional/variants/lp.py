@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...errors import ArgumentError
 from ..moments import Moments, batch_moments
-from ..tensors import along_features, check_features, check_mask, pooled_axes, widen
+from ..tensors import along_features, check_mask, pooled_axes, widen
 from ..transform import normalize
 
 __all__ = ["lp_batch_norm"]
@@ -47,7 +47,6 @@ def lp_batch_norm(
     Raises: ArgumentError, ShapeError, DtypeError.
     """
     check_p(p)
-    check_features(x)
     if mask is not None:
         check_mask(mask, x)
         x = torch.where(mask, x, 0)

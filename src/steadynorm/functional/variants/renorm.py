@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..moments import Moments, batch_moments
-from ..tensors import check_eps, check_features, check_mask
+from ..tensors import check_mask
 from ..transform import normalize
 
 __all__ = ["batch_renorm"]
@@ -50,11 +50,9 @@ def batch_renorm(
 
     Raises: ShapeError, DtypeError, ArgumentError.
     """
-    check_features(x)
-    check_eps(eps)
     if mask is not None:
         check_mask(mask, x)
-        x = torch.where(mask, x, 0)
+        x = torch.where(mask, x, 0)  # NaN behind the mask would reach gradients
     moments = batch_moments(x, mask=mask)
     with torch.no_grad():
         inv_std = (running_var + eps).rsqrt()

@@ -72,7 +72,7 @@ template <class T, class Act> struct Gradient {
 template <class A, class F>
 STEADYNORM_KERNEL void apply_block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block,
                                    const F& f) {
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) {
+  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
     const Feature<A> feature = features.at(channel);  // copies, which no store can change: they stay in registers
     const F copy = f;
     sweep<A>(n, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA {
@@ -85,10 +85,18 @@ STEADYNORM_KERNEL void apply_block(const Planes& planes, const Features<A>& feat
 template <class A, class F>
 STEADYNORM_KERNEL void apply_group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, const F& f) {
   const F copy = f;
-  walk_rows<A>(rows, width, [&](auto lanes, int64_t offset, int64_t c, int64_t times) STEADYNORM_LAMBDA {
-    const auto values = wide.template along<decltype(lanes)::count>(c);
-    for (int64_t u = 0; u < times; ++u) copy(lanes, start + offset + u * width, values);
-  });
+  for (int64_t first = 0; first < rows; first += 16) {
+    const int64_t last = std::min(rows, first + 16);
+    each_columns<A>(width, [&](auto lanes, auto columns, int64_t c) STEADYNORM_LAMBDA {
+      constexpr int N = decltype(lanes)::count, U = decltype(columns)::count;
+      Values<A, N> values[U];
+      STEADYNORM_UNROLL
+      for (int u = 0; u < U; ++u) values[u] = wide.template along<N>(c + u * N);
+      for (int64_t row = first; row < last; ++row)
+        STEADYNORM_UNROLL
+        for (int u = 0; u < U; ++u) copy(lanes, start + row * width + c + u * N, values[u]);
+    });
+  }
 }
 
 template <class A, class F> void apply_rows(const Rows& layout, const Features<A>& features, const F& f) {
@@ -133,7 +141,7 @@ template <class T, class Act>
 STEADYNORM_KERNEL Pair block_sums(const Gradient<T, Act>& gradient, const Planes& planes,
                                   const Features<arithmetic<T>>& features, int64_t channel, int64_t block) {
   Sums<arithmetic<T>, 2, Gradient<T, Act>::sums_at_once> sums;
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) {
+  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
     const auto feature = features.at(channel);
     const Gradient<T, Act> copy = gradient;
     sums.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
@@ -157,7 +165,10 @@ STEADYNORM_KERNEL std::vector<double> group_sums(const Gradient<T, Act>& gradien
                 [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
                   copy.measure(lanes, start + row * width + i, v, terms);
                 });
-    for (int64_t c = 0; c < 2 * width; ++c) total[c] += sums[c];
+    double* totals = total.data();
+    const A* parts = sums.data();
+#pragma omp simd
+    for (int64_t c = 0; c < 2 * width; ++c) totals[c] += parts[c];
   }
   return total;
 }

@@ -81,7 +81,7 @@ struct Planes {
   }
 
   // Call f(offset, count) for the runs of a block.
-  template <class F> inline void runs(int64_t channel, int64_t block, F&& f) const {
+  template <class F> STEADYNORM_INLINE void runs(int64_t channel, int64_t block, F&& f) const {
     const int64_t first = block / blocks_a_plane * planes_a_block, part = block % blocks_a_plane * block_numbers;
     const int64_t count = blocks_a_plane == 1 ? s : std::min(block_numbers, s - part);
     for (int64_t i = first; i < std::min(n, first + planes_a_block); ++i) f((i * c + channel) * s + part, count);
@@ -129,7 +129,7 @@ struct Rows {
     wide = c * fold;
     rows = layout.n / fold;
     rest = layout.n % fold;
-    groups = std::clamp<int64_t>(layout.numel() / (4 * grain), 1, 128);
+    groups = std::clamp<int64_t>(layout.numel() / grain, 1, 64);
   }
 
   int64_t begin(int64_t group) const { return rows * group / groups; }
@@ -147,27 +147,39 @@ struct Rows {
   }
 };
 
-// f(Lanes<N>, offset, channel, times) for all of `rows` rows of `width`, up to four rows at a time.
-template <class A, class F> STEADYNORM_INLINE void walk_rows(int64_t rows, int64_t width, F&& f) {
-  for (int64_t row = 0; row < rows; row += 4) {
-    const int64_t times = std::min<int64_t>(4, rows - row);
-    sweep<A>(width, [&](auto lanes, int64_t c) STEADYNORM_LAMBDA { f(lanes, row * width + c, c, times); });
-  }
+// Call f(Lanes<N>, Lanes<U>, c) for the columns [c, c + U · N) that make up [0, width): what f knows of them stays in
+// registers while it goes down the rows.
+template <class A, class F> STEADYNORM_INLINE void each_columns(int64_t width, F&& f) {
+  constexpr int W = steadynorm::width<A>, U = vector_bytes == 64 ? 4 : 2;
+  int64_t c = 0;
+  for (; c + U * W <= width; c += U * W) f(Lanes<W>{}, Lanes<U>{}, c);
+  sweep<A>(width - c, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA { f(lanes, Lanes<1>{}, c + i); });
 }
 
 // sums[k][channel] += v[k] over the rows, where f(Lanes<N>, offset, values of the channel, v) fills v.
 template <int K, class A, class G, class F>
 STEADYNORM_INLINE void sum_rows(int64_t rows, int64_t width, A* sums, G&& values, F&& f) {
-  walk_rows<A>(rows, width, [&](auto lanes, int64_t offset, int64_t c, int64_t times) STEADYNORM_LAMBDA {
-    constexpr int N = decltype(lanes)::count;
-    vec<A, N> total[K], v[K];
-    for (int k = 0; k < K; ++k) total[k] = load<N>(sums + k * width + c);
-    const auto of_channel = values(lanes, c);
-    for (int64_t u = 0; u < times; ++u) {
-      f(lanes, offset + u * width, of_channel, v);
-      for (int k = 0; k < K; ++k) total[k] += v[k];
+  each_columns<A>(width, [&](auto lanes, auto columns, int64_t c) STEADYNORM_LAMBDA {
+    constexpr int N = decltype(lanes)::count, U = decltype(columns)::count;
+    vec<A, N> total[K][U] = {}, v[K];
+    decltype(values(lanes, c)) of[U];
+    STEADYNORM_UNROLL
+    for (int u = 0; u < U; ++u) of[u] = values(lanes, c + u * N);
+    for (int64_t row = 0; row < rows; ++row) {
+      STEADYNORM_UNROLL
+      for (int u = 0; u < U; ++u) {
+        f(lanes, row * width + c + u * N, of[u], v);
+        STEADYNORM_UNROLL
+        for (int k = 0; k < K; ++k) total[k][u] += v[k];
+      }
     }
-    for (int k = 0; k < K; ++k) store<N>(sums + k * width + c, total[k]);
+    STEADYNORM_UNROLL
+    for (int k = 0; k < K; ++k)
+      STEADYNORM_UNROLL
+      for (int u = 0; u < U; ++u) {
+        A* sum = sums + k * width + c + u * N;
+        store<N>(sum, load<N>(sum) + total[k][u]);
+      }
   });
 }
 

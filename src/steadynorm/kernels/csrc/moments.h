@@ -24,14 +24,16 @@ template <class T> STEADYNORM_KERNEL Moments block_moments(const T* x, const Pla
   using A = arithmetic<T>;
   int64_t count = 0;
   Sums<A, 1, 4> sum;
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) {
+  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
     count += n;
-    sum.add(n, [&](auto lanes, int64_t i, auto* v) { v[0] = load<decltype(lanes)::count>(x + offset + i); });
+    sum.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
+      v[0] = load<decltype(lanes)::count>(x + offset + i);
+    });
   });
   const A middle = sum.total(0) / A(count);
   Sums<A, 2, 4> deviations;
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) {
-    deviations.add(n, [&](auto lanes, int64_t i, auto* v) {
+  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
+    deviations.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
       v[0] = load<decltype(lanes)::count>(x + offset + i) - middle;
       v[1] = v[0] * v[0];
     });
@@ -52,6 +54,7 @@ struct RowMoments {
   template <class A> void merge(int64_t n, const A* middle, const A* sums, const A* squares) {
     const double total = count + n, share = n / total, both = count * share, each = 1. / n;
     double *m = mean.data(), *s = square.data();
+#pragma omp simd
     for (int64_t c = 0; c < int64_t(mean.size()); ++c) {
       const double left = sums[c], correction = left * each;
       const double delta = middle[c] + correction - m[c];
@@ -64,10 +67,13 @@ struct RowMoments {
   void merge(const RowMoments& b) {
     if (b.count == 0) return;
     const double total = count + b.count, share = b.count / total, both = count * share;
+    const double *other_mean = b.mean.data(), *other_square = b.square.data();
+    double *m = mean.data(), *s = square.data();
+#pragma omp simd
     for (size_t c = 0; c < mean.size(); ++c) {
-      const double delta = b.mean[c] - mean[c];
-      mean[c] += delta * share;
-      square[c] += b.square[c] + delta * delta * both;
+      const double delta = other_mean[c] - m[c];
+      m[c] += delta * share;
+      s[c] += other_square[c] + delta * delta * both;
     }
     count = total;
   }
@@ -84,12 +90,13 @@ STEADYNORM_KERNEL RowMoments group_moments(const T* x, const Rows& layout, int64
     const int64_t n = std::min(layout.rows_a_block(), rows - row);
     const T* block = x + row * width;
     std::fill(buffer.begin(), buffer.end(), A(0));
-    sum_rows<1>(n, width, middle, nothing, [&](auto lanes, int64_t i, auto, auto* v) {
+    sum_rows<1>(n, width, middle, nothing, [&](auto lanes, int64_t i, auto, auto* v) STEADYNORM_LAMBDA {
       v[0] = load<decltype(lanes)::count>(block + i);
     });
+#pragma omp simd
     for (int64_t c = 0; c < width; ++c) middle[c] /= A(n);
     const auto middles = [&](auto lanes, int64_t c) { return load<decltype(lanes)::count>(middle + c); };
-    sum_rows<2>(n, width, sums, middles, [&](auto lanes, int64_t i, auto mean, auto* v) {
+    sum_rows<2>(n, width, sums, middles, [&](auto lanes, int64_t i, auto mean, auto* v) STEADYNORM_LAMBDA {
       v[0] = load<decltype(lanes)::count>(block + i) - mean;
       v[1] = v[0] * v[0];
     });

@@ -62,6 +62,7 @@ template <class R, class... Arguments> class Callable<R(Arguments...)> {
 #define STEADYNORM_INLINE inline __attribute__((always_inline))
 #define STEADYNORM_LAMBDA __attribute__((always_inline))
 #define STEADYNORM_KERNEL __attribute__((noinline))
+#define STEADYNORM_UNROLL _Pragma("GCC unroll 8")  // of what else would not stay in registers
 
 // Call f(Lanes<N>, i) for the positions [i, i + N) that make up [0, n).
 template <class A, class F> STEADYNORM_INLINE void sweep(int64_t n, F&& f) {
@@ -99,10 +100,14 @@ template <int N, class T> inline void store(T* p, vec<arithmetic<T>, N> v) {
 
 template <class A, int N> inline vec<A, N> broadcast(A a) { return a - vec<A, N>{}; }  // a + 0 would lose −0
 
+// Halves upon halves: one lane after the other would wait for each.
 template <class A, int N> inline A horizontal_sum(vec<A, N> v) {
-  A sum = 0;
-  for (int lane = 0; lane < N; ++lane) sum += v[lane];
-  return sum;
+  if constexpr (N == 1) return v[0];
+  else {
+    vec<A, N / 2> halves[2];
+    std::memcpy(halves, &v, sizeof v);
+    return horizontal_sum<A, N / 2>(halves[0] + halves[1]);
+  }
 }
 
 // K sums over [0, n), kept in U vectors each, so that additions need not wait for each other.
@@ -117,31 +122,37 @@ template <class A, int K, int U> struct Sums {
     int64_t i = 0;
     vec<A, W> v[K];
     for (; i + U * W <= n; i += U * W) {
+      STEADYNORM_UNROLL
       for (int u = 0; u < U; ++u) {
         f(Lanes<W>{}, i + u * W, v);
+        STEADYNORM_UNROLL
         for (int k = 0; k < K; ++k) wide[k][u] += v[k];
       }
     }
     if constexpr (U > 1)
       for (; i + W <= n; i += W) {
         f(Lanes<W>{}, i, v);
+        STEADYNORM_UNROLL
         for (int k = 0; k < K; ++k) wide[k][0] += v[k];
       }
     vec<A, 4> w[K];
     if constexpr (W > 8)
       for (; i + 4 <= n; i += 4) {
         f(Lanes<4>{}, i, w);
+        STEADYNORM_UNROLL
         for (int k = 0; k < K; ++k) four[k] += w[k];
       }
     vec<A, 1> s[K];
     for (; i < n; ++i) {
       f(Lanes<1>{}, i, s);
+      STEADYNORM_UNROLL
       for (int k = 0; k < K; ++k) one[k] += s[k][0];
     }
   }
 
-  A total(int k) const {
+  STEADYNORM_INLINE A total(int k) const {
     auto sum = wide[k][0];
+    STEADYNORM_UNROLL
     for (int u = 1; u < U; ++u) sum += wide[k][u];
     return horizontal_sum<A, width<A>>(sum) + horizontal_sum<A, 4>(four[k]) + one[k];
   }

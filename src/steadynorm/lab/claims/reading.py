@@ -11,7 +11,7 @@ from typing import Any
 from ...reports import Cell, Report, format_cell
 from ..judging import Verdict, combine
 
-__all__ = ["holds", "measured", "reading", "table", "verdict"]
+__all__ = ["correction", "holds", "measured", "reading", "table", "verdict"]
 
 Record = Mapping[str, Any]
 
@@ -52,10 +52,17 @@ def reading(record: Record) -> str:
         f"{_capital(part['quantity'])}: {_value(part)}, {_asked(part)}: {words[holds(part)]}."
         for part in (*_parts(record, "control"), *_parts(record, "judged"))
     ]
-    if record["verdict"] in ("partly", "refuted") and record["instead"]:
-        values = {part["quantity"]: format_cell(part["value"]) for part in record["parts"]}
-        sentences.append(re.sub(r"\{(.*?)\}", lambda named: values[named[1]], record["instead"]))
+    if (said := correction(record)) is not None:
+        sentences.append(said)
     return " ".join([*sentences, f"Verdict: {record['verdict']}."])
+
+
+def correction(record: Record) -> str | None:
+    """Say what holds in place of the sentence, with the values measured; None where it stands, or nothing is known."""
+    if record["verdict"] not in ("partly", "refuted") or record["instead"] is None:
+        return None
+    values = {part["quantity"]: format_cell(part["value"]) for part in record["parts"]}
+    return re.sub(r"\{(.*?)\}", lambda named: values[named[1]], record["instead"])
 
 
 def table(record: Record) -> Report:

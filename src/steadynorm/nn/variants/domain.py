@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.fx import Proxy
 from torch.nn import Module
@@ -18,7 +17,6 @@ __all__ = ["DomainBatchNorm1d", "DomainBatchNorm2d", "DomainBatchNorm3d", "domai
 _active: ContextVar[str | None] = ContextVar("domain", default=None)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # which cannot read a context variable: the graph breaks here
 def _name() -> str | None:
     return _active.get()
 
