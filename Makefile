@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check tables bench mutants sanitize wheel-test clean
+.PHONY: reproduce test check tables claims bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 .venv/installed: pyproject.toml constraints.txt
@@ -25,6 +25,11 @@ check: .venv/installed
 
 # README's tables, from the records in results/.
 tables: .venv/installed
+	$(BIN)/python tools/readme_tables.py
+
+# docs/claims/ and README's table of claims, from results/claims/; RUN=runs/claims/… takes the records of a run over.
+claims: .venv/installed
+	$(BIN)/python tools/claim_pages.py $(if $(RUN),--from $(RUN))
 	$(BIN)/python tools/readme_tables.py
 
 bench: .venv/installed

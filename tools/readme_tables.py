@@ -1,10 +1,10 @@
 """Write the tables of README and of the method cards, from committed records and the catalogue.
 
 README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
-``results/NAME.json``, of the ladder or of a benchmark. A table whose record is not there yet stays empty; a record that
-README has no place for is an error, so that no result is left out unseen. Table ``methods`` is the catalogue. What a
-card says of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from
-``benchmarks/methods.json``.
+``results/NAME.json``, of the ladder or of a benchmark; that of the claims is all of ``results/claims/``. A table whose
+record is not there yet stays empty; a record that README has no place for is an error, so that no result is left out
+unseen. Table ``methods`` is the catalogue. What a card says of its method's cost, between ``<!-- cost:NAME -->`` and
+``<!-- /cost -->``, is from ``benchmarks/methods.json``.
 """
 
 import json
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from steadynorm.bench import geometric_mean
+from steadynorm.lab.claims import reading
 from steadynorm.lab.ladder import table
-from steadynorm.lab.records import load_record
+from steadynorm.lab.records import CLAIMS_SCHEMA, load_record
 from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Report, format_cell
 
@@ -56,8 +57,11 @@ def fill_card(text: str, costs: Mapping[str, Any]) -> str:
 
 def committed(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the records of a folder, by name."""
-    ladders = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
-    return ladders | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
+    found = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
+    claims = [load_record(file) for file in sorted(folder.glob("claims/*/*.json"))]
+    if claims:
+        found["claims"] = {"schema": CLAIMS_SCHEMA, "records": claims}
+    return found | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
 
 
 def _methods() -> str:
@@ -72,6 +76,8 @@ def _methods() -> str:
 def _section(record: Mapping[str, Any] | None) -> str:
     if record is None:
         return ""
+    if record["schema"] == CLAIMS_SCHEMA:
+        return claims(record["records"])
     here = record["environment"]
     if record["schema"] == "steadynorm.bench/1":
         report = steps(record["rows"]) if "network" in record["rows"][0] else layers(record["rows"])
@@ -87,6 +93,25 @@ def _section(record: Mapping[str, Any] | None) -> str:
         )
     conditions = f"Measured {record['created'][:10]}, {how}"
     return "\n\n".join([f"**{report.title}**", _markdown(report), *report.notes, conditions]) + "\n\n"
+
+
+def claims(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the claims that do not stand as they are said; the others are counted."""
+    others = [record for record in records if record["verdict"] != "confirmed"]
+    rows = [
+        {
+            "claim": f"[{record['claim']}](docs/claims/{record['claim'].replace('/', '.md#')})",
+            "said": record["statement"],
+            "verdict": record["verdict"],
+            "instead": reading.correction(record),
+        }
+        for record in others
+    ]
+    report = Report("Claims that do not stand as they are said", ("claim", "said", "verdict", "instead"), rows)
+    note = (
+        f"{len(records) - len(others)} further claims are confirmed; all of them: [docs/claims](docs/claims/README.md)."
+    )
+    return "\n\n".join([f"**{report.title}**", _markdown(report), note]) + "\n\n"
 
 
 def layers(rows: Sequence[Mapping[str, Any]]) -> Report:

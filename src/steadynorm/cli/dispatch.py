@@ -27,7 +27,8 @@ __all__ = ["COMMANDS", "EXTRA", "main"]
 
 # A file of this folder each, which holds a dataclass of the same name, capitalized.
 COMMANDS = {
-    "reproduce": "train the ladder of the batch-norm paper, scaled down to this machine, and report",
+    "reproduce": "train the ladder of the batch-norm paper, or settle claims of the literature, on this machine",
+    "claims": "list every claim of the literature that is settled here, with its last verdict",
     "recalibrate": "compute the running statistics of a model's batch norms again, over data",
     "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",

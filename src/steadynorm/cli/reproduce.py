@@ -1,4 +1,4 @@
-"""``steadynorm reproduce``: the ladder, run here."""
+"""``steadynorm reproduce``: the ladder, or any claims, run here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ..errors import DataError, SteadyNormError
+from ..errors import ArgumentError, DataError, SteadyNormError
+from .claim_runs import ClaimRun
 from .command import Command, OutputFile, Switch
 from .exits import DONE, INTERRUPTED
 from .output import print_json, print_report, write_report
@@ -25,11 +26,12 @@ __all__ = ["Reproduce"]
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduce(Command):
-    """Train the ladder of the batch-norm paper, scaled down, and report.
+    """Train the ladder of the batch-norm paper, scaled down, and report; or settle the claims that are named.
 
     Six arms, from a network without batch norm to one with batch norm at thirty times its rate, each trained with the
     same seeds. Prints the optimizer steps that each needs to reach the first one's best accuracy, beside the paper's
-    figures, and writes a page with the curves.
+    figures, and writes a page with the curves. With claims (see `steadynorm claims`), or --all: a verdict each, in
+    parallel, and a page that gathers them.
 
     Examples:
 
@@ -38,8 +40,16 @@ class Reproduce(Command):
       steadynorm reproduce --data FOLDER        train-*.parquet and test-*.parquet, columns img and label
       steadynorm reproduce --resume             takes up the run that was interrupted
       steadynorm reproduce --json > ladder.json
+      steadynorm reproduce saturation/drift scale    a claim, and all claims of a theme
+      steadynorm reproduce --all --dry-run           every claim: the plan, and the minutes here
     """
 
+    claims: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[CLAIM ...]", help_behavior_hint="")
+    ] = ()
+    """Claims or themes to settle; without any, the ladder."""
+    all: Switch = False
+    """Settle every claim, the ladder among them."""
     preset: Literal["smoke", "quick", "full"] = "quick"
     """How much: to see it run, in minutes, with care."""
     data: Annotated[str, tyro.conf.arg(metavar="digits|FOLDER")] = "digits"
@@ -61,6 +71,8 @@ class Reproduce(Command):
 
     def run(self) -> int:
         """Run the ladder, print its table or record, and write its report."""
+        if self.claims or self.all:
+            return self._settle()
         from ..lab.ladder import LadderOptions
 
         options = LadderOptions(preset=self.preset, data=self.data, seeds=self.seeds, threads=self.threads)
@@ -83,6 +95,17 @@ class Reproduce(Command):
             file=sys.stderr if self.json else None,
         )
         return DONE
+
+    def _settle(self) -> int:
+        """Settle claims instead."""
+        if self.all and self.claims:
+            raise ArgumentError(f"--all means every claim, received {', '.join(self.claims)} as well; leave one out")
+        if self.data != "digits" or self.seeds is not None:
+            raise ArgumentError(
+                "--data and --seeds are the ladder's, received them with claims; run the ladder by itself"
+            )
+        work = ClaimRun(self.claims, self.preset, self.threads, self.runs, self.output, self.json)
+        return work.show_plan() if self.dry_run else work.run(resume=self.resume)
 
     def _show_plan(self, options: LadderOptions) -> int:
         from ..lab.ladder import plan

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .training import Job
+from .pool import Run
 
 __all__ = ["Monitor", "Progress"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a ladder is, in optimizer steps; ``seconds_left`` is None until there is something to judge by."""
+    """How far the work is, in steps; ``seconds_left`` is None until there is something to judge by."""
 
     done: int
     total: int
@@ -40,7 +40,7 @@ class Monitor:
         self._start: float | None = None  # of the clock: the first step of this sitting
         self._name, self._jobs, self._further = "", list[str](), 0
 
-    def stage(self, name: str, jobs: Sequence[Job], *, further: int = 0) -> None:
+    def stage(self, name: str, jobs: Sequence[Run], *, further: int = 0) -> None:
         """Begin a stage of these jobs, with ``further`` steps to expect after it."""
         self._name, self._jobs, self._further = name, [job.id for job in jobs], further
         self._steps.update({job.id: job.steps for job in jobs})

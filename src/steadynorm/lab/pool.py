@@ -2,7 +2,7 @@
 
 Runs of these small networks gain little from a second thread, so whole runs go side by side. A finished run leaves its
 result, an interrupted one its state, in the run directory's ``checkpoints``; both are found again when the ladder is
-resumed.
+resumed. A run is anything that has the shape of :class:`Run`: the training of an arm, the measuring of a claim.
 """
 
 import json
@@ -14,17 +14,40 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 
 from .. import kernels
 from .records import write_json
-from .training import Job, run
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "Run"]
 
 _POLL_SECONDS = 0.2
+
+
+class Run(Protocol):
+    """A piece of work that one process does: hashable, picklable, and the same whenever it is repeated."""
+
+    @property
+    def id(self) -> str:
+        """A name for files, unique within its directory."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """How many steps it will report."""
+        ...
+
+    def run(
+        self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
+        """Do the work and return its result, or None once ``stopped()`` said so and the state is saved.
+
+        ``report`` is given ``{"run": id, "step": n}`` after each step, and whatever else the run has to tell.
+        """
+        ...
+
 
 # Of a worker process, set once by _start.
 _messages: Any = None
@@ -39,19 +62,19 @@ def _start(messages: Any, stop: Any) -> None:
     _messages, _stop = messages, stop
 
 
-def _work(job: Job, directory: Path) -> None:
-    result = run(job, _state_file(directory, job), stopped=_stop.is_set, report=_messages.put)
+def _work(job: Run, directory: Path) -> None:
+    result = job.run(_state_file(directory, job), stopped=_stop.is_set, report=_messages.put)
     if result is not None:
         write_json(_result_file(directory, job), result)
         _state_file(directory, job).unlink(missing_ok=True)
         _messages.put({"run": job.id, "finished": True})
 
 
-def _state_file(directory: Path, job: Job) -> Path:
+def _state_file(directory: Path, job: Run) -> Path:
     return directory / "checkpoints" / f"{job.id}.pt"
 
 
-def _result_file(directory: Path, job: Job) -> Path:
+def _result_file(directory: Path, job: Run) -> Path:
     return directory / "checkpoints" / f"{job.id}.json"
 
 
@@ -74,7 +97,7 @@ class Pool:
         directory: the run directory; what is finished or half done there is taken up.
         processes: how many runs at a time.
         report: called in this process with the workers' lines as they come: those of
-            :func:`steadynorm.lab.training.run`, and ``{"run": …, "finished": True}`` for each run that has ended, now
+            :meth:`Run.run`, and ``{"run": …, "finished": True}`` for each run that has ended, now
             or in an earlier sitting.
     """
 
@@ -84,7 +107,7 @@ class Pool:
         self._messages, self._stop = context.Queue(), context.Event()
         self._workers = ProcessPoolExecutor(processes, context, _start, (self._messages, self._stop))
 
-    def execute(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    def execute(self, jobs: Sequence[Run]) -> list[dict[str, Any]]:
         """Run the jobs that the directory holds no result of, and return the results of all, in order.
 
         Raises: whatever a run raised, as soon as it did.

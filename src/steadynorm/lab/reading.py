@@ -9,19 +9,19 @@ The verdict was fixed before the runs that it judges. Three statements are judge
    and BN-x5-Sigmoid comes more than half of the way from chance to the target (fails: Inception-Sigmoid comes as far in
    every seed, or BN-x5-Sigmoid stays near chance in every seed).
 
-All hold: *confirmed*. Some hold: *partly*. None holds and one fails: *refuted*. None holds and none fails: *not
-resolved*; so it is too whenever the baseline itself stays near chance, since then there is no target worth the name.
+They make the verdict as :mod:`.judging` says; it is *not resolved* whenever the baseline itself stays near chance,
+since then there is no target worth the name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ..reports import Cell, Report
+from .judging import Verdict, combine
 from .recipes import ARMS, BASELINE
 
-__all__ = ["Verdict", "reading", "table", "verdict"]
+__all__ = ["reading", "table", "verdict"]
 
-Verdict = Literal["confirmed", "partly", "refuted", "not resolved"]
 Record = Mapping[str, Any]
 
 
@@ -29,12 +29,7 @@ def verdict(record: Record) -> Verdict:
     """Judge a ladder by its record: see the module's account of the three statements."""
     if not _baseline_learns(record):
         return "not resolved"
-    judged = [_faster(record, "BN-Baseline"), _faster(record, "BN-x5"), _sigmoids_need_batch_norm(record)]
-    if all(judged):
-        return "confirmed"
-    if any(judged):
-        return "partly"
-    return "refuted" if False in judged else "not resolved"
+    return combine([_faster(record, "BN-Baseline"), _faster(record, "BN-x5"), _sigmoids_need_batch_norm(record)])
 
 
 def _arm(record: Record, name: str) -> Record:

@@ -20,6 +20,8 @@ from typing import Any
 from ..errors import DataError, MissingExtraError
 
 __all__ = [
+    "CLAIMS_SCHEMA",
+    "CLAIM_SCHEMA",
     "SCHEMA",
     "environment",
     "latest_run_directory",
@@ -30,7 +32,10 @@ __all__ = [
     "write_json",
 ]
 
-SCHEMA = "steadynorm.record/1"
+SCHEMA = "steadynorm.record/1"  # of the ladder
+CLAIM_SCHEMA = "steadynorm.claim/1"  # of a claim that is measured in draws
+CLAIMS_SCHEMA = "steadynorm.claims/1"  # of a run of several claims: their records, of either kind
+_SCHEMA_FILES = {SCHEMA: "record.schema.json", CLAIM_SCHEMA: "claims/claim.schema.json"}
 
 
 def new_run_directory(root: Path, name: str) -> Path:
@@ -82,13 +87,12 @@ def load_record(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _schema() -> dict[str, Any]:
-    text = Path(__file__).with_name("record.schema.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+def _schema(name: str) -> dict[str, Any]:
+    return dict(json.loads((Path(__file__).parent / _SCHEMA_FILES[name]).read_text(encoding="utf-8")))
 
 
 def validate(record: Mapping[str, Any]) -> None:
-    """Check a record against ``record.schema.json``.
+    """Check a record against the schema that it names, that of a ladder's record if it names none.
 
     Raises: DataError that names the first place that does not fit.
     """
@@ -98,9 +102,14 @@ def validate(record: Mapping[str, Any]) -> None:
         raise MissingExtraError(
             "records need jsonschema, which is not installed; run: pip install 'steadynorm[lab]'"
         ) from error
-    flaw = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_schema()).iter_errors(record))
+    if record.get("schema") == CLAIMS_SCHEMA:
+        for one in record["records"]:
+            validate(one)
+        return
+    name = CLAIM_SCHEMA if record.get("schema") == CLAIM_SCHEMA else SCHEMA
+    flaw = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_schema(name)).iter_errors(record))
     if flaw is not None:
-        raise DataError(f"a record must follow {SCHEMA}, but at {flaw.json_path}: {flaw.message[:200]}; run it again")
+        raise DataError(f"a record must follow {name}, but at {flaw.json_path}: {flaw.message[:200]}; run it again")
 
 
 _PACKAGES = ("steadynorm", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")

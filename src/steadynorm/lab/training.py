@@ -67,6 +67,12 @@ class Job:
             "" if self.tested else "-grid"
         )
 
+    def run(
+        self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
+        """Run to the end, as :func:`run` does."""
+        return run(self, state_file, stopped=stopped, report=report)
+
 
 def _generator(*key: int) -> torch.Generator:
     """Return a generator of its own for each key, as independent as numpy's seed sequences make them."""

@@ -8,16 +8,11 @@ chart as a table. No number in it comes from anywhere but the record.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any
-
-import jinja2
-import vl_convert
-from markupsafe import Markup
 
 from ...reports import Report
 from . import figures, sections
+from .filling import fill
 
 __all__ = ["render"]
 
@@ -32,15 +27,9 @@ def render(record: Mapping[str, Any], table: Report) -> str:
     Returns:
         A whole HTML document, about 1 MB, most of it the chart library.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("steadynorm.pages.results", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["cell"] = sections.cell
-    return environment.get_template("page.html").render(
+    return fill(
+        "page.html",
+        title=record["statement"],
         record=record,
         table=table,
         figures=[figures.accuracy_against_steps(record), figures.steps_to_target(record)],
@@ -51,18 +40,4 @@ def render(record: Mapping[str, Any], table: Report) -> str:
             sections.data(record),
             sections.environment(record),
         ],
-        colours=figures.COLOURS,
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-        chart_library=_chart_library(),
     )
-
-
-def _asset(name: str) -> Markup:
-    return Markup(files(__package__).joinpath("templates", name).read_text(encoding="utf-8"))
-
-
-@cache
-def _chart_library() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed in one script (two seconds to put together, so once a process)."""
-    return Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script"))

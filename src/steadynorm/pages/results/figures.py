@@ -95,20 +95,22 @@ def accuracy_against_steps(record: Mapping[str, Any]) -> Figure:
     last = alt.Scale(domain=[0, max((row["step"] for row in seeds), default=1)])
     x = alt.X("step:Q", title="optimizer steps", axis=alt.Axis(format="~s", labelFlush=True), scale=last)
     y = alt.Y("accuracy:Q", title="validation accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
-    colour = alt.Color("arm:N", title=None, scale=_scale(names, _variables()))
-    dash = alt.StrokeDash("arm:N", title=None, scale=_scale(names, DASHES))
+    colour = alt.Color("arm:N", title=None, scale=scale_of(names, variables()))
+    dash = alt.StrokeDash("arm:N", title=None, scale=scale_of(names, DASHES))
     # A click on the legend leaves one arm bright.
     chosen = alt.selection_point(fields=["arm"], bind="legend")
 
     def opacity(bright: float) -> Any:
         return alt.when(chosen).then(alt.value(bright)).otherwise(alt.value(0.06))
 
-    curves = _chart(means).encode(x=x, y=y)
-    line = _chart([{"accuracy": target}]).encode(y="accuracy:Q")
+    curves = chart_of(means).encode(x=x, y=y)
+    line = chart_of([{"accuracy": target}]).encode(y="accuracy:Q")
     label = line.encode(x=alt.value(0))
     place: dict[str, Any] = {"align": "left", "baseline": "top", "dx": 4, "dy": 4, "text": f"target {percent(target)}"}
     chart = alt.layer(
-        _chart(seeds).mark_line(strokeWidth=0.8).encode(x=x, y=y, color=colour, detail="seed:N", opacity=opacity(0.45)),
+        chart_of(seeds)
+        .mark_line(strokeWidth=0.8)
+        .encode(x=x, y=y, color=colour, detail="seed:N", opacity=opacity(0.45)),
         curves.mark_line(strokeWidth=2.4).encode(color=colour, strokeDash=dash, opacity=opacity(1)).add_params(chosen),
         # Points that nobody sees, large enough to be pointed at, carry the tooltips.
         curves.mark_point(size=120, opacity=0).encode(
@@ -120,7 +122,7 @@ def accuracy_against_steps(record: Mapping[str, Any]) -> Figure:
     )
     steps = sorted({row["step"] for row in seeds})
     rows = [{"step": step, **{arm["name"]: _accuracies(arm, step) for arm in arms}} for step in steps]
-    return _figure(
+    return figure_of(
         "Accuracy against steps",
         "Validation accuracy of each arm: its mean over the seeds (thick) and each seed (thin). The dashed line "
         f"across is the target: the best validation accuracy of {names[0]}, {percent(target)} in the seeds' mean.",
@@ -144,10 +146,10 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
     room = 8 * max(map(len, names))  # for the names: the drawing's font is not the one that the reader's browser has
     axis = alt.Axis(labelLimit=200, minExtent=room, ticks=False, domain=False)
     y = alt.Y("arm:N", title=None, sort=names, axis=axis, scale=alt.Scale(domain=names))
-    measured = _chart(reached).encode(
+    measured = chart_of(reached).encode(
         x=x,
         y=y,
-        color=alt.Color("arm:N", scale=_scale(names, _variables()), legend=None),
+        color=alt.Color("arm:N", scale=scale_of(names, variables()), legend=None),
         tooltip=[
             alt.Tooltip("arm:N"),
             alt.Tooltip("steps:Q"),
@@ -159,7 +161,9 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
         measured.mark_rule(strokeWidth=2.4).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         measured.mark_point(size=80, filled=True, opacity=1),
         measured.mark_text(baseline="bottom", dy=-7).encode(text="label:N", color=alt.value(INK)),
-        _chart(others).mark_text(align="left", dx=4, fontStyle="italic").encode(x=alt.value(0), y=y, text="outcome:N"),
+        chart_of(others)
+        .mark_text(align="left", dx=4, fontStyle="italic")
+        .encode(x=alt.value(0), y=y, text="outcome:N"),
     )
     rows = [
         {
@@ -170,7 +174,7 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
         }
         for arm in arms
     ]
-    return _figure(
+    return figure_of(
         "Steps to the target",
         f"Optimizer steps until an arm's validation accuracy, the mean over its seeds, first comes to the best of "
         f"{names[0]}'s; with the interval, where there is one. Fewer is better.",
@@ -179,11 +183,11 @@ def steps_to_target(record: Mapping[str, Any]) -> Figure:
     )
 
 
-def _chart(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
+def chart_of(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=list(rows)))
 
 
-def _figure(title: str, caption: str, chart: alt.TopLevelMixin, numbers: Report) -> Figure:
+def figure_of(title: str, caption: str, chart: alt.TopLevelMixin, numbers: Report) -> Figure:
     """Draw one chart in both widths; the page's script fits the specification to the reader's window."""
     specification: dict[str, Any] = chart.to_dict()
     specification |= {
@@ -201,11 +205,11 @@ def _figure(title: str, caption: str, chart: alt.TopLevelMixin, numbers: Report)
     return Figure(title, caption, draw(WIDE, 8, 3), draw(NARROW, 4, 1), specification, numbers)
 
 
-def _variables() -> list[str]:
+def variables() -> list[str]:
     return [f"var(--arm-{index})" for index in range(len(COLOURS))]
 
 
-def _scale(names: Sequence[str], values: Sequence[Any]) -> alt.Scale:
+def scale_of(names: Sequence[str], values: Sequence[Any]) -> alt.Scale:
     """Give each name a value of its own; a chart with more names than values begins again."""
     return alt.Scale(domain=list(names), range=[values[index % len(values)] for index in range(len(names))])
 

@@ -1,0 +1,5 @@
+"""The paper's network and frozen batch norm in networks: its size, and folding."""
+
+from . import folding, parameters
+
+CLAIMS = (parameters.CLAIM, folding.CLAIM)
