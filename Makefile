@@ -6,16 +6,19 @@ BIN    := .venv/bin
 .PHONY: reproduce test check tables claims bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
+# Bytecode is written at once: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lab,dev]'
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 reproduce: .venv/installed
 	$(BIN)/steadynorm reproduce --preset $(PRESET) --output report.html
 
+# A process a core, of one thread each.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 check: .venv/installed
 	$(BIN)/ruff check --no-cache .

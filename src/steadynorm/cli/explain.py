@@ -38,10 +38,11 @@ class Explain(Command):
 
     def run(self) -> int:
         """Write the page, print where it is, and open it."""
+        from ..lab.claims.catalogue import committed_records
         from ..lab.records import load_record, write_beside
         from ..pages.explainer import render
 
-        page = render(load_record(self.record) if self.record else None)
+        page = render(committed_records(), load_record(self.record) if self.record else None)
         file = self.output or Path("explainer.html")
         write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))
         print(file)

@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from steadynorm.lab.claims.catalogue import committed_records
 from steadynorm.pages.explainer import render
 
 
 @pytest.fixture(scope="package")
 def explainer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("explainer") / "explainer.html"
-    file.write_text(render(), encoding="utf-8")
+    file.write_text(render(committed_records()), encoding="utf-8")
     return file
 
 

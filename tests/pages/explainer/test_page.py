@@ -15,6 +15,7 @@ import madeup
 import steadynorm as sn
 from browsing import bring, until
 from steadynorm.cli import explain, main
+from steadynorm.lab.claims.catalogue import committed_records
 from steadynorm.pages.explainer import NAMES, ladder, render
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -119,10 +120,26 @@ def test_it_says_what_the_dossier_corrects(wide: Page) -> None:
         assert words.lower() in " ".join(text.split()).lower()
 
 
+def test_statements_lead_to_the_claims_that_test_them(wide: Page) -> None:
+    links = wide.locator("sup a[href^='#claim-']")
+    assert links.count() >= 10
+    for link in links.all():
+        id = link.get_attribute("aria-label").removeprefix("tested: ")
+        entry, record = wide.locator(link.get_attribute("href")), committed_records()[id]
+        assert entry.locator("dt").inner_text() == record["statement"]
+        assert entry.locator("strong").inner_text() == record["verdict"]
+        assert entry.locator("code").first.inner_text() == f"steadynorm reproduce {id}"
+    assert wide.locator(".claims > div").count() == links.count()
+    links.last.click()
+    bring(wide, wide.evaluate("location.hash") + " summary")
+    wide.locator(f"{wide.evaluate('location.hash')} summary").click()
+    assert "Verdict:" in wide.locator(f"{wide.evaluate('location.hash')} details p").inner_text()
+
+
 def test_the_page_of_another_record(browser: Browser, tmp_path: Path) -> None:
     record = madeup.record()
     file = tmp_path / "page.html"
-    file.write_text(render(record), encoding="utf-8")
+    file.write_text(render(committed_records(), record), encoding="utf-8")
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(file.as_uri())

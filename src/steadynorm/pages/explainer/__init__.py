@@ -27,10 +27,11 @@ __all__ = ["NAMES", "figure", "render"]
 NAMES = ("saturation", "bias", "affine", "rate", "ladder")
 
 
-def render(record: Mapping[str, Any] | None = None) -> str:
+def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | None = None) -> str:
     """Return the page with all five figures, one HTML document below 600 KB that opens offline.
 
     Args:
+        claims: the records of the claims, by id, to which the page's statements are linked.
         record: the record of the ladder that the fifth figure draws; None for the one that comes with the package.
 
     Raises: DataError when the record is of another claim; MissingExtraError when a library is not installed.
@@ -39,7 +40,7 @@ def render(record: Mapping[str, Any] | None = None) -> str:
 
     from .page import page
 
-    return page(figures)
+    return page(figures, claims)
 
 
 def figure(name: str) -> Figure:

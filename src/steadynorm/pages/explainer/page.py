@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -18,10 +18,10 @@ from .frames import Figure
 __all__ = ["frame", "page"]
 
 
-def page(figures: Sequence[Figure]) -> str:
-    """Return the whole page: prose around the figures, in one file that asks for nothing."""
+def page(figures: Sequence[Figure], claims: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the whole page: prose around the figures, and the claims it cites, in one file that asks for nothing."""
     named = {figure.name: figure for figure in figures}
-    return _render("page.html", script=_script(*named), figures=named)
+    return _render("page.html", script=_script(*named), figures=named, claims=claims)
 
 
 def frame(figure: Figure) -> str:

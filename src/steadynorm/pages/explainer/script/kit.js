@@ -180,11 +180,13 @@ class Figure extends HTMLElement {
 
   /** Take new values, each brought into its range and onto its grid; `glide` lets what moves take its time. */
   change(values, glide = false) {
+    const before = { ...this.state };
     for (const control of this.controls) {
       const value = values[control.name];
       if (value === undefined || Number.isNaN(value)) continue;
       this.state[control.name] = settle(control, value);
     }
+    if (this.controls.every(({ name }) => this.state[name] === before[name])) return; // within one step of the grid
     if (glide && !this.still.matches) {
       this.classList.add("glides");
       clearTimeout(this.gliding);
