@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from ..errors import ArgumentError
+from ..nn.variants.domain import DomainBatchNormBase
 
-__all__ = ["Layer", "Where", "normalization_layers", "selected", "uncompiled"]
+__all__ = ["Layer", "Where", "normalization_layers", "selected", "uncompiled", "with_domains_whole"]
 
 Where = Callable[[str, nn.Module], bool]
 
@@ -59,14 +60,25 @@ def is_normalization(module: nn.Module) -> bool:
 
 def normalization_layers(model: nn.Module) -> list[Layer]:
     """Return every normalization layer of a model, in the model's order; a shared one once, with all its names."""
-    names: dict[nn.Module, list[str]] = {}
-    for name, module in uncompiled(model).named_modules(remove_duplicate=False):
-        if is_normalization(module):
-            names.setdefault(module, []).append(name.replace("_orig_mod.", ""))
-    return [Layer(module, tuple(found)) for module, found in names.items()]
+    return _layers(model, is_normalization)
+
+
+def with_domains_whole(layers: list[Layer], model: nn.Module) -> list[Layer]:
+    """Return the layers of a model with each domain batch norm as one, in the place of its parts."""
+    wholes = _layers(model, lambda module: isinstance(module, DomainBatchNormBase))
+    owner = {part: whole for whole in wholes for part in whole.module.domains.values()}  # type: ignore[operator]
+    return list(dict.fromkeys(owner.get(layer.module, layer) for layer in layers))
 
 
 def selected(layers: list[Layer], where: Where | None) -> Iterator[tuple[Layer, bool]]:
     """Yield each layer and whether ``where`` selects it, by any of its names; None selects all."""
     for layer in layers:
         yield layer, where is None or any(where(name, layer.module) for name in layer.names)
+
+
+def _layers(model: nn.Module, wanted: Callable[[nn.Module], bool]) -> list[Layer]:
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in uncompiled(model).named_modules(remove_duplicate=False):
+        if wanted(module):
+            names.setdefault(module, []).append(name.replace("_orig_mod.", ""))
+    return [Layer(module, tuple(found)) for module, found in names.items()]

@@ -49,6 +49,13 @@ def test_there_and_back(method, dims):
     if method.name == "domain":  # one of its layers is the batch norm
         assert row["new"].split(", ") == [f"domain_{d}.{k}" for d in ("one", "two") for k in ("weight", "bias")]
         assert_close(net[0].domains["two"].state_dict(), model_state(before), rtol=0, atol=0)
+        gamma = net[0].domains["two"].weight
+        with sn.nn.domain("two"):
+            (row,) = sn.convert_(net, "torch")
+        assert row.get("lost").split(", ") == [f"domain_one.{key.removeprefix('0.')}" for key in before]
+        assert net[0].weight is gamma
+        assert_close(net.state_dict(), before, rtol=0, atol=0)
+        assert torch.equal(net(x), expected)
         return
     assert row.get("new") is None
     assert net[0].weight is gamma
@@ -59,6 +66,41 @@ def test_there_and_back(method, dims):
     assert (net[0].momentum, net[0].eps) == (0.3, 1e-3)
     assert_close(net.state_dict(), before, rtol=0, atol=0)
     assert torch.equal(net(x), expected)
+
+
+def test_a_domain_is_chosen_or_the_layer_stays():
+    net = nn.Sequential(sn.nn.DomainBatchNorm2d(4, domains=["one", "two"]), nn.ReLU())
+    kept = copy.deepcopy(net.state_dict())
+    (row,) = sn.convert_(net, "torch")
+    assert (row["layer"], row["done"]) == ("0", "skipped")
+    assert "has the domains one, two: choose one" in row["why"]
+    with sn.nn.domain("three"):
+        (row,) = sn.convert_(net, "group")
+    assert row["done"] == "skipped"
+    assert_close(net.state_dict(), kept, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_of_the_domains_as_the_batch_norm_that_it_is_and_calibrated_as_another(shared):
+    net = nn.Sequential(sn.nn.DomainBatchNorm2d(4, domains=["one", "two"], shared_affine=shared, activation="relu"))
+    part, seen, x = net[0].domains["two"], [], torch.randn(8, 4, 5, 5) * 3 + 2
+    with sn.nn.domain("two"):
+        net(x)
+        expected = net.eval()(x)
+        net[0].register_forward_hook(lambda *_: seen.append(1))
+        sn.convert_(net, "batch")
+    assert isinstance(net[0], sn.nn.BatchNorm2d)
+    assert net[0].weight is part.weight
+    assert torch.equal(net(x), expected)
+    assert seen == [1]
+
+    net = nn.Sequential(sn.nn.DomainBatchNorm2d(4, domains=["one", "two"], shared_affine=shared))
+    with sn.nn.domain("one"):
+        net(x)
+        wanted = net.eval()(x)
+        (row,) = sn.convert_(net, "group", num_groups=2, batches=[x])
+    assert row["done"] == "calibrated"
+    assert_close(net(x).mean((0, 2, 3)), wanted.mean((0, 2, 3)))
 
 
 def model_state(state):

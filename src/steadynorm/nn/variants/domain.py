@@ -17,7 +17,8 @@ __all__ = ["DomainBatchNorm1d", "DomainBatchNorm2d", "DomainBatchNorm3d", "domai
 _active: ContextVar[str | None] = ContextVar("domain", default=None)
 
 
-def _name() -> str | None:
+def active_domain() -> str | None:
+    """Return the name of the innermost block's domain; None outside of all."""
     return _active.get()
 
 
@@ -102,7 +103,7 @@ class DomainBatchNormBase(Module):
     @property
     def active(self) -> Module:
         """The layer of the active domain."""
-        name = _name()
+        name = active_domain()
         if name is None:
             raise ModelError(
                 f"a domain must be active, one of {', '.join(self._names)}: call the model inside "

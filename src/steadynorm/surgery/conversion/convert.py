@@ -11,7 +11,7 @@ from torch import nn
 from ...errors import ArgumentError
 from ...reports import Report
 from ..batches import Forward, read
-from ..layers import Where, normalization_layers, selected, uncompiled
+from ..layers import Where, normalization_layers, selected, uncompiled, with_domains_whole
 from ..transaction import transaction
 from .become import become
 from .calibration import OutputMoments, see_outputs, see_shapes
@@ -35,7 +35,8 @@ def convert_(
 
     Each stays the module that it is: whoever holds it, its hooks and its mode remain, and γ and β are the same
     parameters as before. Each takes ε, γ, β and whatever else both kinds have; between kinds with the same state, there
-    and back gives the same bytes.
+    and back gives the same bytes. A domain batch norm becomes what its layer for the active domain becomes; see
+    :func:`steadynorm.nn.domain`.
 
     Args:
         model: changed in place; the layer itself, too.
@@ -75,7 +76,7 @@ class _Conversion:
 
     def __init__(self, root: nn.Module, where: Where | None) -> None:
         self.root = root
-        self.layers = normalization_layers(root)
+        self.layers = with_domains_whole(normalization_layers(root), root)
         self.kinds = [layer.kind for layer in self.layers]
         self.reasons = {
             layer.module: None if taken else "not selected" for layer, taken in selected(self.layers, where)
@@ -91,7 +92,7 @@ class _Conversion:
         for layer in self.layers:
             self.reasons[layer.module] = self.reasons[layer.module] or why_not_convertible(layer.module)
         sources = [module for module, why in self.reasons.items() if why is None]
-        with transaction(self.root, [p for module in sources for p in module.parameters(recurse=False)]):
+        with transaction(self.root, [p for module in sources for p in module.parameters()]):
             data = read(batches) if batches is not None else iter(())
             first = list(islice(data, 1))
             shapes = see_shapes(self.root, sources, first[0], forward) if first else {}
@@ -127,7 +128,7 @@ class _Conversion:
 
     def _to_match(self) -> dict[nn.Module, nn.Module]:
         """Return the new layers that keep no statistics, and have a γ and a β that no other layer has."""
-        owners = Counter(id(p) for layer in self.layers for p in layer.module.parameters(recurse=False))
+        owners = Counter(id(p) for layer in self.layers for p in layer.module.parameters())
         return {
             module: form.module
             for module, form in self.forms.items()

@@ -1,9 +1,10 @@
 """What a batch norm can become: a layer of another kind with the same sizes, settings and state."""
 
+import copy
 import inspect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...errors import ArgumentError
 from ...nn.catalogue import CATALOGUE
 from ...nn.statistics import WideStatistics
+from ...nn.variants.domain import DomainBatchNormBase, active_domain
 from ...nn.variants.whitening import WhiteningBase
 from ..layers import Layer
 from .become import why_not_another
@@ -56,6 +58,8 @@ def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[
 
     Raises: Unsuited; ArgumentError for options that the constructor refuses.
     """
+    if isinstance(module, DomainBatchNormBase):
+        return _of_one_domain(module, to, options, shapes)
     c: int = module.num_features  # type: ignore[assignment]
     settings: dict[str, Any] = {}
     flat = dimensions(module) in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
@@ -85,6 +89,21 @@ def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[
         method = next(m for m in CATALOGUE if m.name == to)
         kind = _by_dimension(method.layers, module, to)
     return _built(module, kind, settings | dict(options), options)
+
+
+def _of_one_domain(
+    module: DomainBatchNormBase, to: str, options: Mapping[str, Any], shapes: set[torch.Size] | None
+) -> Form:
+    """Return what the active domain's layer becomes, which for the kind that it has already is itself."""
+    chosen = active_domain()
+    if chosen is None or chosen not in module.domains:
+        raise Unsuited(f"has the domains {', '.join(module.domains)}: choose one by steadynorm.nn.domain")
+    part = module.domains[chosen]
+    settled = to == "batch" and not options
+    form = Form(copy.copy(part), (), (), repr(part)) if settled else form_of(part, to, options, shapes)
+    prefix = f"domain_{chosen}."
+    lost = [key for key in module.state_dict() if not key.startswith(prefix)]
+    return replace(form, lost=(*lost, *form.lost))
 
 
 def dimensions(module: nn.Module) -> int | None:
