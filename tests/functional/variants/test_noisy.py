@@ -36,3 +36,9 @@ def test_noise_is_drawn_as_algorithm_1_says(dose):
     assert float(size.min()) > 1 - 0.02 * dose
     assert float(size.max()) < 1 + 0.27 * dose
     assert_close(float((scale - size[None, :, None]).std()), 0.1 * dose, rtol=0.02, atol=0)
+
+
+def test_the_papers_dose_is_the_default():
+    x, drawn = torch.zeros(3, 2), torch.Generator()
+    ours = functional.draw_noise(x, generator=drawn.manual_seed(5))
+    assert_close(ours, functional.draw_noise(x, dose=1.0, generator=drawn.manual_seed(5)), rtol=0, atol=0)
