@@ -73,6 +73,10 @@ def everything(rank):
         layer.weight[0] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0)) if rank == 2 else 1.0
     found["one bit"] = error_of(sn.assert_synchronized, layer)
 
+    layer.weight.data[0] = 1.0
+    layer.running_mean[0] = math.nan if rank == 1 else 0.0
+    found["one nan"] = error_of(sn.assert_synchronized, layer)
+
     layer = nn.BatchNorm1d(1)  # what the hooks average: means 0 and 3, variances 1 and 1
     layer.running_mean.fill_(3.0 * (rank == 2))
     group = dist.new_group([0, 2])
@@ -157,6 +161,7 @@ def check_differences(results):
         assert "weight" not in message
         assert result["nan is nan"] is None
         assert "(the model): weight on rank 2\n" in str(result["one bit"])
+        assert "(the model): running_mean on rank 1\n" in str(result["one nan"])
 
 
 def test_without_a_group():
