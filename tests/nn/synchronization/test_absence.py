@@ -89,6 +89,7 @@ def test_a_rank_that_skips_stays_away_or_ends():
 def lose_the_store(rank, port):
     """Skip on rank 1 and tell what it says there, too; then lose rank 0, which hosts the store."""
     absence.PATIENCE = PATIENCE
+    dist.barrier()  # nobody is connecting any more
     dist.destroy_process_group()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=RANKS, timeout=timedelta(seconds=TIMEOUT))
