@@ -45,3 +45,12 @@ def test_what_cannot_be_whitened_is_refused():
         functional.whiten(torch.randn(4), mean, matrix)
     with pytest.raises(DtypeError):
         functional.whiten(torch.ones(2, 4, dtype=torch.int64), mean, matrix)
+
+
+def test_defaults_are_one_group_and_five_iterations():
+    x = torch.randn(9, 4, dtype=torch.float64)
+    assert_close(functional.batch_covariance(x), functional.batch_covariance(x, groups=1))
+    y, _ = functional.whitening_norm(x, eps=1e-5)
+    assert torch.equal(y, functional.whitening_norm(x, groups=1, eps=1e-5)[0])
+    y, _ = functional.iter_norm(x, eps=1e-5)
+    assert torch.equal(y, functional.iter_norm(x, groups=1, iterations=5, eps=1e-5)[0])
