@@ -116,11 +116,11 @@ def grid_rounds(claim: Trained, preset: Preset, given: Mapping[str, float] | Non
 
 def grid_rows(rounds: Sequence[Round], results: Results, given: Mapping[str, float] | None) -> list[dict[str, Any]]:
     """Return the grid as :mod:`.grids` has it; each arm's rate is the given one, or else its best."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"arm": one.arm, "rate": one.rate, "scores": [outcome["score"] for outcome in result["outcomes"]]}
         for one, result in zip(rounds, results, strict=True)
     ]
     rates: Mapping[str, float] = given or {
-        str(of_arm[0]["arm"]): float(min(of_arm, key=mean_score)["rate"]) for of_arm in by_arm(rows)
+        of_arm[0]["arm"]: min(of_arm, key=mean_score)["rate"] for of_arm in by_arm(rows)
     }
     return [{**row, "chosen": row["rate"] == rates[row["arm"]]} for row in rows]
