@@ -56,7 +56,7 @@ def gradients(seed: int, m: int, nonlinearity: Nonlinearity) -> list[float]:
 
 def growth(squares: list[float]) -> float:
     """Return the factor a layer, the first and the last two layers left out."""
-    return (squares[2] / squares[-3]) ** (1 / (len(squares) - 5))
+    return float((squares[2] / squares[-3]) ** (1 / (len(squares) - 5)))
 
 
 def whitened(seed: int) -> list[float]:
