@@ -129,7 +129,7 @@ def outcomes_of(training):
 
 @pytest.mark.parametrize(
     ("module", "arm", "rate", "steps"),
-    [(linear, "L1", 1e-6, 3), (sigmoid, "batch norm", 0.3, 100), (sigmoid, "plain", 0.3, 100)],
+    [(linear, "L1", 1e-6, 3), (sigmoid, "batch norm", 0.3, 200), (sigmoid, "plain", 0.3, 200)],
 )
 def test_seeds_side_by_side_are_the_seeds_alone(module, arm, rate, steps):
     both = outcomes_of(module.train(arm, rate, (0, 1), steps))
