@@ -53,7 +53,7 @@ def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
             slopes = torch.autograd.grad(losses.sum(), parameters)
             with torch.no_grad():
                 for parameter, slope in zip(parameters, slopes, strict=True):
-                    parameter -= rate * slope
+                    parameter.sub_(rate * slope)
     return [outcome(arm, loss, [(step, row[i]) for step, row in seen]) for i, loss in enumerate(losses.tolist())]
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....functional import Moments, batch_norm, normalize
+from ....nn import BatchNorm1d
 from ...data import Images, load
 from ..base import Part, generator
 from ..training import Arm, Outcome, Rounds, Trained, Training
@@ -21,39 +21,42 @@ TARGET = 0.9
 LEVELS = {"15 %": 0.15, "50 %": 0.5, "85 %": 0.85}
 
 
-class Network:
+class Network(nn.Module):
     """One network a seed, side by side: weights from N(0, 0.1²), biases 0; γ = 1 and β = 0 where there is batch norm.
 
-    Activations are (seeds, features, examples); the transform takes a seed's features as features of their own.
+    Activations are (seeds, features, examples); batch norm takes a seed's features as features of their own. With its
+    momentum of 1 it keeps the last batch's statistics: after all of the training images, the population's.
     """
 
     def __init__(self, normalized: bool, generators: Sequence[torch.Generator]) -> None:
-        shapes = list(zip(WIDTHS[1:], WIDTHS[:-1], strict=True))
+        super().__init__()
+        shapes, seeds = list(zip(WIDTHS[1:], WIDTHS[:-1], strict=True)), len(generators)
         drawn = [[DEVIATION * torch.randn(*shape, generator=random) for shape in shapes] for random in generators]
-        self.weights = [torch.stack(layer).requires_grad_() for layer in zip(*drawn, strict=True)]
-        seeds = len(generators)
-        self.shifts = [torch.zeros(seeds * out, requires_grad=True) for out, _ in shapes]  # b, or β
-        self.gammas = [torch.ones(seeds * out, requires_grad=True) for out, _ in shapes[:-1]] if normalized else []
-        self.parameters = [*self.weights, *self.shifts, *self.gammas]
+        self.weights = nn.ParameterList([torch.stack(layer) for layer in zip(*drawn, strict=True)])
+        norms = [BatchNorm1d(seeds * out, eps=EPS, momentum=1.0) for out, _ in shapes[:-1]] if normalized else []
+        self.norms = nn.ModuleList(norms)
+        self.biases = nn.ParameterList([torch.zeros(seeds, out, 1) for out, _ in shapes[len(norms) :]])
 
-    def __call__(self, x: Tensor, population: Sequence[Moments] | None = None) -> tuple[Tensor, Tensor, list[Moments]]:
-        """Return logits, the inputs of the last sigmoids, and the moments taken, unless a population's are given."""
-        taken = list[Moments]()
-        for i, (weight, shift) in enumerate(zip(self.weights[:-1], self.shifts[:-1], strict=True)):
-            before = weight @ x
-            rows = before.view(1, -1, before.shape[2])
-            if not self.gammas:
-                rows = rows + shift[:, None]
-            elif population is None:
-                rows, moments = batch_norm(rows, self.gammas[i], shift, eps=EPS)
-                taken.append(moments)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits, and the inputs of the last sigmoids."""
+        inputs = x
+        for i, weight in enumerate(self.weights):
+            x = weight @ x
+            if i < len(self.norms):
+                x = self.norms[i](x.view(1, -1, x.shape[2])).view_as(x)
             else:
-                at = population[i]
-                rows = normalize(rows, at.mean, at.unbiased_var, self.gammas[i], shift, eps=EPS)
-            inputs = rows.view_as(before)
-            x = inputs.sigmoid()
-        logits = self.weights[-1] @ x
-        return logits + self.shifts[-1].view(len(logits), -1, 1), inputs, taken
+                x = x + self.biases[i - len(self.norms)]
+            if i < len(self.weights) - 1:
+                inputs, x = x, x.sigmoid()
+        return x, inputs
+
+    def look(self, population: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what forward does, with the statistics of a population in place of the batch's."""
+        self(population)
+        self.eval()
+        seen: tuple[Tensor, Tensor] = self(x)
+        self.train()
+        return seen
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
     )
     generators = [generator(seed) for seed in seeds]
     network = Network(arm == "batch norm", generators)
+    parameters = list(network.parameters())
     count = data.labels.shape[1]
     order = torch.empty(len(seeds), 0, dtype=torch.int64)
     accuracies, percentiles = list[list[float]](), list[Tensor]()
@@ -92,17 +96,17 @@ def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
         batch, order = data[order[:, :BATCH]], order[:, BATCH:]
         logits = network(batch.x)[0]
         loss = F.cross_entropy(logits, batch.labels, reduction="sum") / BATCH  # the mean of each seed, added up
-        slopes = torch.autograd.grad(loss, network.parameters)
+        slopes = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
-            for parameter, slope in zip(network.parameters, slopes, strict=True):
-                parameter -= rate * slope
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter.sub_(rate * slope)
             if step % EVERY == 0:
-                logits, inputs, _ = network(validation.x, network(data.x)[2])
+                logits, inputs = network.look(data.x, validation.x)
                 accuracies.append(accuracy(logits, validation.labels))
                 percentiles.append(inputs.quantile(torch.tensor(list(LEVELS.values())), dim=2))
                 yield step
     with torch.no_grad():
-        tested = accuracy(network(test.x, network(data.x)[2])[0], test.labels)
+        tested = accuracy(network.look(data.x, test.x)[0], test.labels)
     moved = torch.stack(percentiles, 2)  # (levels, seeds, times, units)
     return [outcome(arm, [row[i] for row in accuracies], moved[:, i], final, steps) for i, final in enumerate(tested)]
 
