@@ -16,7 +16,7 @@ from . import registry
 from .base import Preset
 from .grids import by_arm, chosen, mean_score
 from .measuring import record_of
-from .training import Trained
+from .training import Outcome, Trained
 
 __all__ = ["Round", "estimate", "grid_rounds", "grid_rows", "settle"]
 
@@ -68,22 +68,21 @@ def settle(
     """
     given = None if preset == "full" or committed is None else chosen(committed["grid"])
     first = grid_rounds(claim, preset, given)
-    at_first = execute(first)
-    grid = grid_rows(first, at_first, given)
+    done = results_of([one for _, one in first], execute)
+    grid = grid_rows([(name, one.rate, done[one]["outcomes"]) for name, one in first], given)
     rates, rounds, seeds = chosen(grid), claim.rounds[preset], claim.draws[preset]
-    last = [Round(claim.id, arm.name, rates[arm.name], seeds, rounds.steps) for arm in claim.arms]
-    at_last = execute(last)
-    of_seed = [
-        {arm.name: result["outcomes"][seed] for arm, result in zip(claim.arms, at_last, strict=True)}
-        for seed in range(seeds)
-    ]
+    last = {
+        arm.name: Round(claim.id, arm.trains or arm.name, rates[arm.name], seeds, rounds.steps) for arm in claim.arms
+    }
+    done |= results_of(list(last.values()), execute)
+    of_seed = [{name: done[one]["outcomes"][seed] for name, one in last.items()} for seed in range(seeds)]
     lines = {name: line for outcome in of_seed[0].values() for name, line in outcome["lines"].items() if len(line) > 1}
     return record_of(
         claim,
         preset,
         [claim.compare(outcomes) for outcomes in of_seed],
         chart={**claim.chart, "lines": lines} if lines else None,
-        seconds=sum(result["seconds"] for result in (*at_first, *at_last)),
+        seconds=sum(result["seconds"] for result in done.values()),
         settings={"steps": rounds.steps, "grid_steps": rounds.grid_steps, "grid_seeds": rounds.grid_seeds},
         grid=grid,
     )
@@ -97,28 +96,42 @@ def estimate(claim: Trained, preset: Preset, committed: Mapping[str, Any] | None
     for arm in claim.arms:
         grid = len(arm.rates) if preset == "full" or committed is None else min(3, len(arm.rates))
         start = time.perf_counter()
-        for _ in claim.train(arm.name, arm.rates[0], range(seeds), steps):
+        for _ in claim.train(arm.trains or arm.name, arm.rates[0], range(seeds), steps):
             pass
         seconds += (time.perf_counter() - start) / steps * (amount.grid_steps * grid + amount.steps)
     return seconds
 
 
-def grid_rounds(claim: Trained, preset: Preset, given: Mapping[str, float] | None) -> list[Round]:
-    """Return the rounds that decide each arm's rate, or, where rates are given, check them."""
+def results_of(
+    rounds: Sequence[Round], execute: Callable[[Sequence[Round]], Results]
+) -> dict[Round, Mapping[str, Any]]:
+    """Return each round's result; one that two arms share is run once."""
+    different = list(dict.fromkeys(rounds))
+    return dict(zip(different, execute(different), strict=True))
+
+
+def grid_rounds(claim: Trained, preset: Preset, given: Mapping[str, float] | None) -> list[tuple[str, Round]]:
+    """Return the rounds, by arm, that decide each arm's rate or, where rates are given, check them."""
     amount = claim.rounds[preset]
     rounds = []
     for arm in claim.arms:
         at = None if given is None else arm.rates.index(given[arm.name])
         rates = arm.rates if at is None else arm.rates[max(0, at - 1) : at + 2]
-        rounds += [Round(claim.id, arm.name, rate, amount.grid_seeds, amount.grid_steps) for rate in rates]
+        name = arm.trains or arm.name
+        rounds += [(arm.name, Round(claim.id, name, rate, amount.grid_seeds, amount.grid_steps)) for rate in rates]
     return rounds
 
 
-def grid_rows(rounds: Sequence[Round], results: Results, given: Mapping[str, float] | None) -> list[dict[str, Any]]:
-    """Return the grid as :mod:`.grids` has it; each arm's rate is the given one, or else its best."""
+def grid_rows(
+    cells: Sequence[tuple[str, float, Sequence[Outcome]]], given: Mapping[str, float] | None
+) -> list[dict[str, Any]]:
+    """Return the grid as :mod:`.grids` has it, from arm, rate and outcomes of each cell.
+
+    An arm's rate is the given one, or else its best.
+    """
     rows: list[dict[str, Any]] = [
-        {"arm": one.arm, "rate": one.rate, "scores": [outcome["score"] for outcome in result["outcomes"]]}
-        for one, result in zip(rounds, results, strict=True)
+        {"arm": arm, "rate": rate, "scores": [outcome["score"] for outcome in outcomes]}
+        for arm, rate, outcomes in cells
     ]
     rates: Mapping[str, float] = given or {
         of_arm[0]["arm"]: min(of_arm, key=mean_score)["rate"] for of_arm in by_arm(rows)

@@ -17,10 +17,17 @@ Training = Generator[int, None, list[Outcome]]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train, and the rates to choose from, upwards; a single one if the claim is about that rate."""
+    """One way to train, and the rates to choose from, upwards; a single one if the claim is about that rate.
+
+    Args:
+        name: of the arm.
+        rates: its grid.
+        trains: the arm of which this is another rate, by the name that ``train`` knows; None for itself.
+    """
 
     name: str
     rates: tuple[float, ...]
+    trains: str | None = None
 
 
 @dataclass(frozen=True)

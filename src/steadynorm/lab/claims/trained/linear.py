@@ -29,7 +29,7 @@ NORMS: Mapping[str, Callable[[int], nn.Module] | None] = {
 
 def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
     """Descend on ‖W₂₅…W₁x − Ax‖², summed over the examples, all of them in every step."""
-    norm = NORMS[arm.partition(" at ")[0]]
+    norm = NORMS[arm]
     drawn = [draw(generator(seed)) for seed in seeds]
     x, target, weights = (torch.stack(part) for part in zip(*drawn, strict=True))
     layers = list(weights.unbind(1))  # (seeds, out, in) each
@@ -119,8 +119,8 @@ CLAIM = Trained(
     "L∞ {log10 of loss, L∞ over batch norm}.",
     arms=(
         *(Arm(name, RATES) for name in NORMS),
-        Arm("plain at 1e-6", (GIVEN,)),
-        Arm("batch norm at 1e-6", (GIVEN,)),
+        Arm("plain at 1e-6", (GIVEN,), trains="plain"),
+        Arm("batch norm at 1e-6", (GIVEN,), trains="batch norm"),
     ),
     rounds={"smoke": Rounds(2, 2, 1), "quick": Rounds(SHORT, SHORT, 2), "full": Rounds(SHORT, LONG, 2)},
     train=train,
