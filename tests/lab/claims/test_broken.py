@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from steadynorm import functional
+from steadynorm.errors import FoldError
 from steadynorm.functional import Moments
+from steadynorm.lab.claims import network
 from steadynorm.lab.claims.bias.overflow import stall
 from steadynorm.lab.claims.measuring import measure
 from steadynorm.lab.claims.registry import DRAWN
@@ -52,12 +54,6 @@ def rewrite(monkeypatch):
                 "scale/trajectory": ("confirmed", "refuted"),
             },
         ),
-        (  # an affine map that forgets the mean
-            functional.fold_affine,
-            "beta - scale * mean",
-            "beta",
-            {"network/folding": ("partly", "refuted")},
-        ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -71,6 +67,23 @@ def test_population_statistics_without_the_factor(rewrite):
     assert verdict_of("statistics/bessel", "quick") == "confirmed"
     rewrite(Moments.unbiased_var.fget, "torch.where(n > 1, n / (n - 1), torch.nan).to(self.var.dtype)", "1.0")
     assert verdict_of("statistics/bessel", "quick") == "partly"  # large batches do not tell
+
+
+def test_an_affine_map_that_forgets_the_mean(rewrite, monkeypatch):
+    right = network.folding.fold_affine
+
+    def broken(mean, var, gamma=None, beta=None, *, eps):
+        return right(torch.zeros_like(mean), var, gamma, beta, eps=eps)
+
+    values = network.folding.measure(0)
+    assert values["error of the affine map"] < 1e-12
+    with monkeypatch.context() as patch:
+        patch.setattr(network.folding, "fold_affine", broken)
+        assert network.folding.measure(0)["error of the affine map"] > 0.05
+        assert network.folding.measure(0)["error in an unpadded convolution behind"] > 0.05
+    rewrite(functional.fold_affine, "beta - scale * mean", "beta")
+    with pytest.raises(FoldError):  # in the package itself the tool notices before any verdict
+        network.folding.measure(0)
 
 
 @pytest.mark.parametrize(("step", "dtype"), [(0.1, torch.float16), (0.03, torch.bfloat16), (0.9, torch.float16)])
