@@ -29,6 +29,7 @@ __all__ = [
     "Part",
     "Preset",
     "Role",
+    "Stated",
     "generator",
     "relative",
 ]
@@ -76,8 +77,8 @@ class Chart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One claim.
+class Stated:
+    """What every claim has, drawn or trained.
 
     Args:
         id: ``theme/name``, the place of its file.
@@ -87,11 +88,9 @@ class Claim:
         covers: the parts S… of the article and the corrections E… of the evidence that it settles.
         protocol: what is done and measured, and what is ours because the source does not say.
         parts: the reading.
-        measure: the values of one draw, by quantity; all randomness from the given seed.
         draws: how many, by preset; the seeds are 0, 1, …
         instead: what is to be said in place of the sentence where it does not hold; ``{quantity}`` stands for the
             value measured.
-        chart: a picture, where one says it better.
     """
 
     id: str
@@ -101,9 +100,20 @@ class Claim:
     covers: tuple[str, ...]
     protocol: str
     parts: tuple[Part, ...]
-    measure: Callable[[int], Mapping[str, float]]
     draws: Draws = field(default_factory=lambda: EXACT)
     instead: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(Stated):
+    """A claim that is measured in draws of seconds.
+
+    Args:
+        measure: the values of one draw, by quantity; all randomness from the given seed.
+        chart: a picture, where one says it better.
+    """
+
+    measure: Callable[[int], Mapping[str, float]]
     chart: Chart | None = None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,10 +15,10 @@ from scipy import stats
 from ... import kernels
 from ..records import CLAIM_SCHEMA, environment
 from . import registry
-from .base import Claim, Part, Preset
+from .base import Claim, Part, Preset, Stated
 from .reading import reading, verdict
 
-__all__ = ["Measuring", "measure"]
+__all__ = ["Measuring", "measure", "record_of"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Measuring:
     @property
     def steps(self) -> int:
         """The number of draws."""
-        return registry.CLAIMS[self.id].draws[self.preset]
+        return registry.DRAWN[self.id].draws[self.preset]
 
     def run(
         self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | None:
         """Return the record; None when stopped between two draws, which then are drawn again, since they are short."""
-        return measure(registry.CLAIMS[self.id], self.preset, stopped=stopped, report=report)
+        return measure(registry.DRAWN[self.id], self.preset, stopped=stopped, report=report)
 
 
 def measure(
@@ -54,6 +55,20 @@ def measure(
             return None
         draws.append(claim.measure(seed))
         report({"run": claim.id, "step": seed + 1})
+    return record_of(claim, preset, draws, chart=_chart(claim), seconds=time.perf_counter() - start)
+
+
+def record_of(
+    claim: Stated,
+    preset: Preset,
+    draws: Sequence[Mapping[str, float]],
+    *,
+    chart: Mapping[str, Any] | None,
+    seconds: float,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    **further: object,
+) -> dict[str, Any]:
+    """Return a claim's record over its draws, with ``further`` entries, and judge it."""
     record: dict[str, Any] = {
         "schema": CLAIM_SCHEMA,
         "claim": claim.id,
@@ -65,11 +80,12 @@ def measure(
         "instead": claim.instead,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "preset": preset,
-        "settings": {"draws": len(draws), "first_seed": 0},
+        "settings": {"draws": len(draws), "first_seed": 0, **settings},
         "environment": environment(processes=1, threads_a_process=torch.get_num_threads(), kernels=kernels.status()),
         "parts": [summarize(part, [draw[part.quantity] for draw in draws]) for part in claim.parts],
-        "chart": _chart(claim),
-        "seconds": round(time.perf_counter() - start, 3),
+        "chart": chart,
+        "seconds": round(seconds, 3),
+        **further,
     }
     record["verdict"] = verdict(record)
     record["reading"] = reading(record)

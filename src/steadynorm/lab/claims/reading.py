@@ -10,6 +10,7 @@ from typing import Any
 
 from ...reports import Cell, Report, format_cell
 from ..judging import Verdict, combine
+from .grids import chosen, unsettled
 
 __all__ = ["correction", "holds", "measured", "reading", "table", "verdict"]
 
@@ -17,7 +18,12 @@ Record = Mapping[str, Any]
 
 
 def verdict(record: Record) -> Verdict:
-    """Judge a claim by its record, as :mod:`.base` and :mod:`steadynorm.lab.judging` say."""
+    """Judge a claim by its record, as :mod:`.base` and :mod:`steadynorm.lab.judging` say.
+
+    With a grid whose rates are not settled (see :mod:`.grids`) it is not resolved.
+    """
+    if unsettled(record.get("grid", ())) is not None:
+        return "not resolved"
     if not all(holds(part) for part in _parts(record, "control")):
         return "not resolved"
     return combine([holds(part) for part in _parts(record, "judged")])
@@ -52,6 +58,8 @@ def reading(record: Record) -> str:
         f"{_capital(part['quantity'])}: {_value(part)}, {_asked(part)}: {words[holds(part)]}."
         for part in (*_parts(record, "control"), *_parts(record, "judged"))
     ]
+    if (flaw := unsettled(record.get("grid", ()))) is not None:
+        sentences.append(f"Rates are not settled: {flaw}.")
     if (said := correction(record)) is not None:
         sentences.append(said)
     return " ".join([*sentences, f"Verdict: {record['verdict']}."])
@@ -84,6 +92,13 @@ def table(record: Record) -> Report:
         notes.append(
             f"{draws} draws. Of a mean the 95 % interval stands (Student's t); of what must hold in every draw the "
             "value furthest out, and the range."
+        )
+    if "grid" in record:
+        rates = ", ".join(f"{arm} {rate:g}" for arm, rate in chosen(record["grid"]).items())
+        settings = record["settings"]
+        notes.append(
+            f"{settings['steps']:,} steps; rates: {rates}, each beside its neighbours after "
+            f"{settings['grid_steps']:,} steps."
         )
     return Report(
         f"{record['claim']}, measured",

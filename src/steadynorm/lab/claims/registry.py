@@ -2,28 +2,28 @@
 
 from collections.abc import Mapping
 
-from . import bias, landscape, network, saturation, scale, statistics, transform, whitening
-from .base import Claim
+from . import bias, landscape, network, saturation, scale, statistics, trained, transform, whitening
+from .base import Claim, Stated
+from .training import Trained
 
-__all__ = ["BY_READING", "CLAIMS", "THEMES", "WAITING"]
+__all__ = ["BY_READING", "CLAIMS", "DRAWN", "THEMES", "TRAINED", "WAITING"]
 
-THEMES = (saturation, bias, transform, scale, statistics, whitening, landscape, network)
+THEMES = (saturation, bias, transform, scale, statistics, whitening, landscape, network, trained)
 
-#: By id, in the order of their themes. The ladder, which is trained and not drawn, stands in :mod:`.catalogue`.
-CLAIMS: Mapping[str, Claim] = {claim.id: claim for theme in THEMES for claim in theme.CLAIMS}
+#: By id, in the order of their themes. The ladder, whose arms share what they train, stands in :mod:`.catalogue`.
+CLAIMS: Mapping[str, Stated] = {claim.id: claim for theme in THEMES for claim in theme.CLAIMS}
+DRAWN: Mapping[str, Claim] = {id: claim for id, claim in CLAIMS.items() if isinstance(claim, Claim)}
+TRAINED: Mapping[str, Trained] = {id: claim for id, claim in CLAIMS.items() if isinstance(claim, Trained)}
 
 #: Parts of the article whose claims need trained networks, or hours, and are not here yet.
 WAITING: Mapping[str, str] = {
-    "S11": "the growth of gradients over depth at initialization (Yang et al. 2019, Theorem 8) beside the "
-    "closed-form law",
     "S12": "sigmoid networks over depth, each arm at its own rate and with the fair controls",
     "S13": "the largest stable rate of networks, each arm on its own grid",
     "S15": "ensembles and multi-crop, at the size of the ladder's network",
     "S16": "the chart of steps to a target: it is drawn from the ladder's record by `steadynorm explain`",
-    "S17": "noise after batch norm, covariate shift by gradients, the landscape, Lp norms, and the 25-layer linear "
-    "network of Santurkar et al. at full size",
+    "S17": "noise after batch norm, covariate shift by gradients, the landscape; L2 and L∞ norms in the linear "
+    "network, and Lp norms in others",
     "S18": "error against the batch's size, with its ways out",
-    "S20": "the network of the paper's Sec. 4.1, 50,000 steps, on digits in place of MNIST",
 }
 
 #: Corrections that follow from reading the sources: there is nothing to measure.

@@ -1,5 +1,5 @@
-"""Gradients and rates: the identity behind a smoother landscape, and the rates that descent can take."""
+"""Gradients and rates: the identity behind a smoother landscape, the rates that descent can take, depth."""
 
-from . import gradient_norm, jagged, quadratic
+from . import depth, gradient_norm, jagged, quadratic
 
-CLAIMS = (gradient_norm.CLAIM, quadratic.CLAIM, jagged.CLAIM)
+CLAIMS = (gradient_norm.CLAIM, quadratic.CLAIM, jagged.CLAIM, depth.CLAIM)
