@@ -26,6 +26,8 @@ def layers() -> Iterator[tuple[str, nn.Module]]:
     """Yield batch norm first, then every other method for images."""
     options = {"ghost": {"ghost_batch_size": 8}, "whitening": {"groups": 4}, "iternorm": {"groups": 4}}
     for method in CATALOGUE:
+        if method.name == "sync":  # alone it is batch norm; benchmarks.synchronization measures it among processes
+            continue
         yield method.name, method.layers[2](SHAPE[1], **{**method.options, **options.get(method.name, {})})
     yield "group (torch)", nn.GroupNorm(32, SHAPE[1])
 

@@ -1,6 +1,6 @@
 """Every way to normalize at normalization batches of 64, 16, 4 and 2, on CIFAR-10.
 
-    python -m benchmarks.small_batches FOLDER [--smoke] [--processes 2] [--record FILE]
+    python -m benchmarks.small_batches FOLDER [--smoke] [--steps 300] [--processes 2] [--record FILE]
 
 Fixed beforehand: the optimizer's batch is 64 throughout, only what is normalized together shrinks (m examples, in the
 order of the batch), so nothing but the statistics differs. A small convolutional net, stochastic gradient descent with
@@ -8,19 +8,19 @@ momentum 0.9, a cosine to 0. Every arm has its own learning rate at every m, the
 seed that is not used again; then three other seeds, paired over arms. The test part is looked at once, at the end,
 with the running statistics and with ones taken anew over training data (``recalibrate_``), which parts what small
 batches do to training from what they do to the running statistics. Running statistics average over as many examples
-whatever m. Example weighing trains nothing: it takes batch norm's networks, and its share by validation.
+whatever m. Example weighing trains nothing: it takes batch norm's networks, and its share by validation. A run that was
+interrupted goes on where it was.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial
-from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,6 @@ from torch.nn import functional as F
 import steadynorm as sn
 from steadynorm.lab.data import Images, load
 from steadynorm.lab.records import environment, write_json
-from steadynorm.reports import Report
 
 BATCH, SIZES, SEEDS, GRID_SEED = 64, (64, 16, 4, 2), (1, 2, 3), 0
 RATES = (0.02, 0.06, 0.2)
@@ -100,7 +99,9 @@ def accuracy(model: nn.Module, x: Tensor, labels: Tensor) -> float:
     return right / len(x)
 
 
-def job(arm: str, m: int, rate: float, seed: int, folder: str, steps: int, sizes: dict[str, int]) -> dict[str, Any]:
+def job(
+    arm: str, m: int | None, rate: float, seed: int, folder: str, steps: int, sizes: dict[str, int]
+) -> dict[str, Any]:
     """Train one network and return what it came to."""
     torch.set_num_threads(1)
     start = time.perf_counter()
@@ -110,13 +111,13 @@ def job(arm: str, m: int, rate: float, seed: int, folder: str, steps: int, sizes
     x, labels = parts["train"]
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    pieces = BATCH // m
-    arms = by_batch(steps * pieces, momentum=1 - 0.9 ** (1 / pieces))
-    model = network(ALONE[arm] if arm in ALONE else arms[arm], m)
+    pieces = BATCH // (m or BATCH)
+    arms = ALONE | by_batch(steps * pieces, momentum=1 - 0.9 ** (1 / pieces))
+    model = network(arms[arm], m or BATCH)
     optimizer = torch.optim.SGD(sn.parameter_groups(model, 5e-4), rate, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     order = torch.randperm(len(x), generator=generator)
-    result: dict[str, Any] = {"arm": arm, "m": None if arm in ALONE else m, "rate": rate, "seed": seed}
+    result: dict[str, Any] = {"arm": arm, "m": m, "rate": rate, "seed": seed}
     for step in range(steps):
         at = step * BATCH % (len(x) - BATCH + 1)
         if at < BATCH:
@@ -153,20 +154,27 @@ def finished(model: nn.Module, arm: str, x: Tensor, validation: Any, test: Any) 
     return found
 
 
-def table(results: list[dict[str, Any]]) -> Report:
-    """Return a row an arm: test accuracy in percent at each m, mean over seeds and deviation."""
-    kinds = [("", "test"), (", recalibrated", "test recalibrated"), (", weighed", "test weighed")]
-    rows = []
-    for arm, (suffix, key) in product(dict.fromkeys(r["arm"] for r in results), kinds):
-        cells = {}
-        for m in (None, *SIZES):
-            found = [100 * r[key] for r in results if r["arm"] == arm and r["m"] == m and key in r]
-            if found:
-                text = f"{fmean(found):.1f}" + (f" ± {stdev(found):.1f}" if len(found) > 1 else "")
-                cells["any m" if m is None else f"m = {m}"] = text
-        if cells:
-            rows.append({"arm": arm + suffix, **cells})
-    return Report("Test accuracy, %", ("arm", *(f"m = {m}" for m in SIZES), "any m"), rows)
+class Finished:
+    """The results of a run so far, a line each in a file, so that one that was interrupted goes on."""
+
+    def __init__(self, file: Path, steps: int) -> None:
+        self.file, self.steps = file, steps
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.rows = {self._key(row): row for row in map(json.loads, lines)}
+
+    def _key(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["arm"], row["m"], row["rate"], row["seed"], row["steps"]
+
+    def all(self, pool: Executor, run: Callable[..., dict[str, Any]], jobs: list[tuple[Any, ...]]) -> list[Any]:
+        """Return the results of these jobs, in their order; those that are missing are computed and kept."""
+        missing = [job for job in jobs if (*job, self.steps) not in self.rows]
+        for future in as_completed([pool.submit(run, *job) for job in missing]):
+            row = future.result() | {"steps": self.steps}
+            self.rows[self._key(row)] = row
+            with self.file.open("a", encoding="utf-8") as lines:
+                print(json.dumps(row), file=lines)
+            print(f"{len(self.rows)} done: {row['arm']}, m {row['m']}, rate {row['rate']}", file=sys.stderr)
+        return [self.rows[*job, self.steps] for job in jobs]
 
 
 def main() -> None:
@@ -174,30 +182,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="CIFAR-10 as the hub's parquet files")
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--record", type=Path, default=RECORD)
     given = parser.parse_args()
     steps = 3 if given.smoke else given.steps
     sizes = {"train": 500, "validation": 100, "test": 100} if given.smoke else {"train": 20_000, "validation": 2000}
     rates, seeds = (RATES[:1], SEEDS[:1]) if given.smoke else (RATES, SEEDS)
-    cells = [(arm, m) for arm in by_batch(1000, 0.1) for m in SIZES] + [(arm, BATCH) for arm in ALONE]
+    cells = [(arm, m) for arm in by_batch(1000, 0.1) for m in SIZES] + [(arm, None) for arm in ALONE]
     run = partial(job, folder=given.folder, steps=steps, sizes=sizes)
+    finished = Finished(given.record.with_suffix(".jsonl"), steps)
     with ProcessPoolExecutor(given.processes) as pool:
-        grid = list(
-            pool.map(run, *zip(*((a, m, rate, GRID_SEED) for (a, m), rate in product(cells, rates)), strict=True))
-        )
+        grid = finished.all(pool, run, [(arm, m, rate, GRID_SEED) for arm, m in cells for rate in rates])
         best = {}
-        for (arm, m), row in zip([cell for cell, _ in product(cells, rates)], grid, strict=True):
-            if row["validation"] > best.get((arm, m), (-1.0,))[0]:
-                best[arm, m] = row["validation"], row["rate"]
-        jobs = [(arm, m, best[arm, m][1], seed) for seed in seeds for arm, m in cells]
-        results = list(pool.map(run, *zip(*jobs, strict=True)))
+        for row in grid:
+            if row["validation"] > best.get((row["arm"], row["m"]), (-1.0,))[0]:
+                best[row["arm"], row["m"]] = row["validation"], row["rate"]
+        results = finished.all(pool, run, [(arm, m, best[arm, m][1], seed) for seed in seeds for arm, m in cells])
     here = environment(processes=given.processes, numpy=np.__version__)
     record = {"protocol": __doc__, "steps": steps, "rates": rates, "sizes": sizes, "grid": grid, "results": results,
               "environment": here, "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}  # fmt: skip
     write_json(given.record, record)
-    print(table(json.loads(given.record.read_text())["results"]))
+    finished.file.unlink()
+    print(f"{given.record}; `make tables` writes its table")
 
 
 if __name__ == "__main__":

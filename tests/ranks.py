@@ -14,16 +14,26 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def run_on_ranks(ranks: int, function: Callable[..., Any], *args: Any, seconds: float = 60) -> list[Any]:
-    """Call ``function(rank, *args)`` in each process and return what it returned, or the exception that it raised."""
+def run_on_ranks(
+    ranks: int, function: Callable[..., Any], *args: Any, seconds: float = 60, breaks: bool = False
+) -> list[Any]:
+    """Call ``function(rank, *args)`` in each process and return what it returned, or the exception that it raised.
+
+    Args:
+        seconds: timeout of the group.
+        breaks: the group does not survive the function; None for a rank that did not either.
+    """
     with tempfile.TemporaryDirectory() as folder:
         mp.start_processes(
-            _worker, args=(ranks, function, args, folder, seconds), nprocs=ranks, start_method="spawn", join=True
+            _worker, args=(ranks, function, args, folder, seconds, breaks), nprocs=ranks, start_method="spawn"
         )
-        return [pickle.loads((Path(folder) / str(rank)).read_bytes()) for rank in range(ranks)]
+        results = [Path(folder, str(rank)) for rank in range(ranks)]
+        return [pickle.loads(r.read_bytes()) if r.exists() or not breaks else None for r in results]
 
 
-def _worker(rank: int, ranks: int, function: Callable[..., Any], args: Any, folder: str, seconds: float) -> None:
+def _worker(
+    rank: int, ranks: int, function: Callable[..., Any], args: Any, folder: str, seconds: float, breaks: bool
+) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -35,5 +45,7 @@ def _worker(rank: int, ranks: int, function: Callable[..., Any], args: Any, fold
         traceback.print_exc()
         result = error
     Path(folder, str(rank)).write_bytes(pickle.dumps(result))
+    if breaks:
+        os._exit(0)  # the group's own end would wait for those who are gone
     dist.barrier()
     dist.destroy_process_group()

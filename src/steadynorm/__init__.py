@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibration.recalibrate import recalibrate_ as recalibrate_
+    from .surgery.synchronization.merge import assert_synchronized as assert_synchronized
+    from .surgery.synchronization.merge import merge_statistics_ as merge_statistics_
+    from .surgery.synchronization.synchronize import desynchronize_ as desynchronize_
+    from .surgery.synchronization.synchronize import synchronize_ as synchronize_
 
 __version__ = "0.1.0"
 
@@ -31,15 +35,19 @@ _HOME = {
     "nn": "",
     "reports": "",
     "accumulated_statistics": "surgery.accumulate",
+    "assert_synchronized": "surgery.synchronization.merge",
     "convert_stats": "functional.conventions",
     "convert_": "surgery.conversion.convert",
+    "desynchronize_": "surgery.synchronization.synchronize",
     "drop_redundant_biases_": "surgery.folding.biases",
     "fold": "surgery.folding.fold",
     "freeze_": "surgery.conversion.freeze",
     "figure": "pages.explainer",
+    "merge_statistics_": "surgery.synchronization.merge",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibration.recalibrate",
+    "synchronize_": "surgery.synchronization.synchronize",
     "unfreeze_": "surgery.conversion.freeze",
 }
 

@@ -24,6 +24,7 @@ ORACLES = {
     "frozen": lambda layer, x: oracles.normalize(
         x, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.eps
     ),
+    "sync": lambda layer, x: oracles.batch_norm(x, layer.weight, layer.bias, layer.eps),
     "ghost": lambda layer, x: oracles.ghost_batch_norm(x, layer.weight, layer.bias, layer.eps, layer.ghost_batch_size),
     "renorm": lambda layer, x: oracles.batch_renorm(
         x, layer.weight, layer.bias, layer.eps, layer.running_mean, layer.running_var, 1.0, 0.0

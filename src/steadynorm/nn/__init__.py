@@ -3,6 +3,7 @@
 from .activations import ACTIVATIONS
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d
 from .frozen import FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d
+from .synchronization import SyncBatchNorm
 from .variants import (
     BatchRenorm1d,
     BatchRenorm2d,
@@ -65,6 +66,7 @@ __all__ = [
     "NoisyBatchNorm2d",
     "NoisyBatchNorm3d",
     "Ramp",
+    "SyncBatchNorm",
     "WhiteningNorm1d",
     "WhiteningNorm2d",
     "WhiteningNorm3d",

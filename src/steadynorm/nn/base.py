@@ -89,6 +89,10 @@ class NormBase(WideStatistics, _NormBase):
             expected = " or ".join(f"{n}D" for n in self.axes)
             raise ShapeError(f"expected {expected} input (got {input.dim()}D input)")
 
+    def _has_one_value(self, x: Tensor) -> bool:
+        """Tell whether a feature has a single value to be normalized by."""
+        return x.shape[0] * x.shape[2:].numel() == 1
+
     def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
         """Refuse bad input before anything is changed, in torch's words where torch has them."""
         self._check_input_dim(x)
@@ -97,7 +101,7 @@ class NormBase(WideStatistics, _NormBase):
             unused = name == "running_mean" and self.training and not self.track_running_stats
             if v is not None and not unused and v.numel() != x.shape[1]:
                 raise ChannelError(f"{name} should contain {x.shape[1]} elements not {v.numel()}")
-        if by_batch and x.shape[0] * x.shape[2:].numel() == 1:
+        if by_batch and self._has_one_value(x):
             raise ShapeError(
                 f"Expected more than 1 value per channel when training, got input size {x.shape}\n"
                 f"The layer is {describe(self)}. One value is its own mean, so nothing of it would be left. Ways out: "

@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import Module
 
 from .. import functional
-from . import batchnorm, frozen, variants
+from . import batchnorm, frozen, synchronization, variants
 
 __all__ = ["CATALOGUE", "Method"]
 
@@ -76,6 +76,17 @@ CATALOGUE: tuple[Method, ...] = (
             "test_train_eval": "both modes are the same, which tests/nn/test_frozen.py checks",
             "track_running_stats=False": "constant statistics have to be somewhere",
         },
+    ),
+    Method(
+        name="sync",
+        summary="Batch norm whose batch is the one of all processes together.",
+        paper="Ioffe & Szegedy 2015, arXiv:1502.03167; across processes, Peng et al. 2018, MegDet, arXiv:1711.07240",
+        equation="Algorithm 1, over the joined batch",
+        function=functional.batch_norm,
+        layers=dict.fromkeys((1, 2, 3), synchronization.SyncBatchNorm),
+        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        when="Data-parallel training with a few examples a process: detection, segmentation, large images.",
+        when_not="Enough examples on every process: each layer costs two exchanges a step.",
     ),
     Method(
         name="ghost",

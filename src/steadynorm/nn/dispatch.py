@@ -16,7 +16,7 @@ from ..functional import Moments, RunningStatistics
 from ..functional.tensors import widen
 from .activations import ACTIVATIONS
 
-__all__ = ["by_batch", "by_statistics", "finish", "moments", "move", "route", "wide_affine"]
+__all__ = ["by_batch", "by_statistics", "finish", "moments", "move", "move_towards", "route", "wide_affine"]
 
 # By the input's dtype: what the running statistics, γ and β may be.
 _STATISTICS = {torch.float32: torch.float32, torch.bfloat16: torch.float32, torch.float64: torch.float64}
@@ -172,6 +172,14 @@ def move(
         if momentum is not None:
             running.num_batches_tracked.add_(1)
         return
+    move_towards(running, mean, var, momentum, present)
+
+
+@torch.no_grad()
+def move_towards(
+    running: RunningStatistics, mean: Tensor, var: Tensor, momentum: float | None, present: Tensor | None
+) -> None:
+    """Move running statistics, in place, towards given ones."""
     moved = functional.update_running_statistics(running, mean, var, momentum=momentum, present=present)
     for buffer, value in zip(running, moved, strict=True):
         buffer.copy_(value)

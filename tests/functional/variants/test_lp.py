@@ -33,7 +33,7 @@ def test_the_default_is_the_papers_uncentred_norm():
 
 
 def test_what_is_hidden_is_no_largest_deviation():
-    x = torch.tensor([[99.0], [101.0], [0.0]])
+    x = torch.tensor([[99.5], [100.5], [0.0]])
     mask = torch.tensor([[True], [True], [False]])
     _, moments = functional.lp_batch_norm(x, p=inf, centred=True, eps=1e-5, mask=mask)
-    assert_close(moments.var, torch.tensor([1.0]))  # of 99 and 101 around 100
+    assert_close(moments.var, torch.tensor([0.25]))  # of 99.5 and 100.5 around 100

@@ -36,3 +36,18 @@ def test_noise_is_drawn_as_algorithm_1_says(dose):
     assert float(size.min()) > 1 - 0.02 * dose
     assert float(size.max()) < 1 + 0.27 * dose
     assert_close(float((scale - size[None, :, None]).std()), 0.1 * dose, rtol=0.02, atol=0)
+
+
+def test_the_papers_dose_is_the_default():
+    x, drawn = torch.zeros(3, 2), torch.Generator()
+    ours = functional.draw_noise(x, generator=drawn.manual_seed(5))
+    assert_close(ours, functional.draw_noise(x, dose=1.0, generator=drawn.manual_seed(5)), rtol=0, atol=0)
+
+
+def test_what_a_mask_hides_comes_out_as_0():
+    x, mask = torch.randn(4, 3, 2), torch.rand(4, 1, 2) < 0.5
+    noise = functional.draw_noise(x)
+    y, moments = functional.noisy_batch_norm(torch.where(mask, x, torch.nan), noise=noise, eps=1e-5, mask=mask)
+    expected, plain = functional.batch_norm(x, eps=1e-5, mask=mask)
+    assert_close(y, torch.where(mask, noise.scale * expected + noise.shift, 0))
+    assert_close(moments, plain)

@@ -54,6 +54,7 @@ def test_bad_input_is_refused(name):
     x = torch.randn(4, 3, 2, 2)
     for bad, options, error in (
         (torch.randn(4), {}, ShapeError),
+        (torch.randn(0), {}, ShapeError),
         (x.int(), {}, DtypeError),
         (x, {"mask": torch.ones(4, 1, 2, 2)}, DtypeError),
         (x, {"mask": torch.ones(4, 3, 2, 2).bool()}, ShapeError),

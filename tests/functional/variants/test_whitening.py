@@ -1,11 +1,14 @@
 """Whitening and its iteration against their loops."""
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import oracles
 from steadynorm import functional
+from steadynorm.errors import DtypeError, ShapeError
 from strategies import masked_inputs
 from variants_inputs import EPS, HERE, hidden, vectors
 
@@ -23,3 +26,31 @@ def test_whitening(x_and_mask, eps, by_feature, masked):
     for iterations in (1, 5):
         y, _ = functional.iter_norm(given_x, gamma, beta, groups=groups, iterations=iterations, eps=eps, mask=mask)
         assert_close(y, oracles.iter_norm(x, gamma, beta, eps, groups, iterations, mask), **HERE)
+
+
+def test_covariances_of_what_is_shown():
+    x, mask = torch.randn(6, 4, 3, dtype=torch.float64), torch.rand(6, 1, 3) < 0.6
+    n, mean, cov = functional.batch_covariance(hidden(x, mask), groups=2, mask=mask)
+    shown = x.movedim(1, 0)[:, mask[:, 0]]
+    assert n == shown.shape[1]
+    assert_close(mean, shown.mean(1))
+    assert_close(cov, torch.stack([torch.cov(group, correction=0) for group in shown.split(2)]))
+    with pytest.raises(DtypeError, match="mask"):
+        functional.batch_covariance(x, mask=mask.double())
+
+
+def test_what_cannot_be_whitened_is_refused():
+    mean, matrix = torch.zeros(4), torch.eye(4)[None]
+    with pytest.raises(ShapeError):
+        functional.whiten(torch.randn(4), mean, matrix)
+    with pytest.raises(DtypeError):
+        functional.whiten(torch.ones(2, 4, dtype=torch.int64), mean, matrix)
+
+
+def test_defaults_are_one_group_and_five_iterations():
+    x = torch.randn(9, 4, dtype=torch.float64)
+    assert_close(functional.batch_covariance(x), functional.batch_covariance(x, groups=1))
+    y, _ = functional.whitening_norm(x, eps=1e-5)
+    assert torch.equal(y, functional.whitening_norm(x, groups=1, eps=1e-5)[0])
+    y, _ = functional.iter_norm(x, eps=1e-5)
+    assert torch.equal(y, functional.iter_norm(x, groups=1, iterations=5, eps=1e-5)[0])

@@ -47,9 +47,6 @@ def batch_covariance(x: Tensor, *, groups: int = 1, mask: Tensor | None = None) 
     """
     check_features(x)
     check_groups(groups, x.shape[1])
-    if mask is not None:
-        check_mask(mask, x)
-        x = torch.where(mask, x, 0)
     n, mean, _ = batch_moments(x, mask=mask)
     d = widen(x) - along_features(mean, x)
     if mask is not None:

@@ -12,18 +12,33 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...errors import ArgumentError
+from ...nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ...nn.catalogue import CATALOGUE
 from ...nn.statistics import WideStatistics
+from ...nn.synchronization import SyncBatchNorm
 from ...nn.variants.domain import DomainBatchNormBase, active_domain
 from ...nn.variants.whitening import WhiteningBase
 from ..layers import Layer
 from .become import why_not_another
 
-__all__ = ["MEMORY", "Form", "Unsuited", "checked", "dimensions", "form_of", "names", "why_not_convertible", "words"]
+__all__ = [
+    "MEMORY",
+    "SYNCHRONIZED",
+    "Form",
+    "Unsuited",
+    "checked",
+    "dimensions",
+    "form_of",
+    "names",
+    "why_not_convertible",
+    "words",
+]
 
 TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+BATCH = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 INSTANCE = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 MEMORY = "_before_freezing"  # an attribute of a layer: what unfreeze_ will give back to it
+SYNCHRONIZED = "_before_synchronizing"  # likewise what desynchronize_ will give back
 PLACE = ("device", "dtype")
 MOST_GROUPS = 32  # Wu & He 2018, arXiv:1803.08494
 
@@ -88,7 +103,13 @@ def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[
     else:
         method = next(m for m in CATALOGUE if m.name == to)
         kind = _by_dimension(method.layers, module, to)
-    return _built(module, kind, settings | dict(options), options)
+    form = _built(module, kind, settings | dict(options), options)
+    if isinstance(
+        form.module, SyncBatchNorm
+    ):  # which is for any number of dimensions: there is a way back all the same
+        plain = {"class": _by_dimension(BATCH, module, to)}
+        vars(form.module)[SYNCHRONIZED] = vars(module).get(SYNCHRONIZED, plain)
+    return form
 
 
 def _of_one_domain(
@@ -108,8 +129,11 @@ def _of_one_domain(
 
 def dimensions(module: nn.Module) -> int | None:
     """Return for how many spatial dimensions a batch norm is made; None if its class does not say."""
+    remembered = vars(module).get(SYNCHRONIZED)
+    of = type(module) if remembered is None else remembered["class"]
     families: list[Mapping[int, type[nn.Module]]] = [TORCH, *(method.layers for method in CATALOGUE)]
-    return next((d for family in families for d, kind in family.items() if isinstance(module, kind)), None)
+    found = {d for family in families for d, kind in family.items() if issubclass(of, kind)}
+    return found.pop() if len(found) == 1 else None  # a synchronized layer is for any
 
 
 def words(kind: type) -> dict[str, Any]:
@@ -184,8 +208,10 @@ def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], o
     except TypeError as error:
         raise ArgumentError(f"{kind.__name__} cannot be made of {settings}: {error}") from error
     # What users have hung on the layer stays, too.
-    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys()
-    vars(form).update(carried | {name: vars(module)[name] for name in own})
+    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys() - {SYNCHRONIZED, "_held", "_place"}
+    vars(form).update({name: vars(module)[name] for name in own})
+    for name, value in carried.items():
+        setattr(form, name, value)
     if type(form) is type(module) and not options:
         raise Unsuited("is one already")
     fresh, left = _take_state(module, form)

@@ -1,41 +1,15 @@
 """What the ranks of a process group tell each other while they recalibrate together."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ...errors import SynchronizationError
+from ..ranks import exchange
 from .observation import Observation
 
-__all__ = ["agree", "gather", "together"]
-
-
-@contextmanager
-def together(group: ProcessGroup | None) -> Iterator[None]:
-    """Let a block that fails on one rank fail on all of them, instead of leaving the others to wait."""
-    try:
-        yield
-    except Exception as error:
-        _exchange(f"{type(error).__name__}: {error}", group)
-        raise
-    failures = [(rank, words) for rank, words in enumerate(_exchange(None, group)) if words is not None]
-    if failures:
-        rank, words = failures[0]
-        raise SynchronizationError(f"every rank must succeed, but rank {rank} did not: {words}")
-
-
-def _exchange(value: Any, group: ProcessGroup | None) -> list[Any]:
-    """Return every rank's value, by rank; without a group this process is the only one."""
-    if group is None:
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size(group)
-    dist.all_gather_object(values, value, group=group)
-    return values
+__all__ = ["agree", "gather"]
 
 
 def gather(observation: Observation, like: Tensor, group: ProcessGroup | None) -> None:
@@ -47,7 +21,7 @@ def gather(observation: Observation, like: Tensor, group: ProcessGroup | None) -
         return
     state = observation.state
     mine = None if state is None else type(state)(*(v.cpu() for v in state))
-    every = _exchange((mine, observation.batches, observation.values), group)
+    every = exchange((mine, observation.batches, observation.values), group)
     observation.batches = sum(batches for _, batches, _ in every)
     observation.values = sum(values for *_, values in every)
     states = [state for state, *_ in every if state is not None]
@@ -63,7 +37,7 @@ def agree(
     number = {module: index for index, module in enumerate(modules)}
     mine = {number[module]: {number[other] for other in behind} for module, behind in feeders.items()}
     union: dict[int, set[int]] = {}
-    for theirs in _exchange(mine, group):
+    for theirs in exchange(mine, group):
         for index, behind in theirs.items():
             union[index] = union.get(index, set()) | behind
     return {modules[index]: {modules[other] for other in behind} for index, behind in union.items()}

@@ -15,10 +15,11 @@ from ...reports import Report
 from ..batches import Forward, call, evaluating, read
 from ..layers import Layer, Where, normalization_layers, selected, uncompiled
 from ..progress import track
+from ..ranks import together
 from ..transaction import transaction
 from .ancestry import Ancestry, levels
 from .observation import Observation, observing
-from .ranks import agree, gather, together
+from .ranks import agree, gather
 
 __all__ = ["recalibrate_"]
 
