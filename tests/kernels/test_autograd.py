@@ -52,6 +52,29 @@ def test_gradients_and_theirs(kind, residual, activation):
     assert gradgradcheck(call, inputs)
 
 
+def test_a_tensor_that_outlived_a_transform():
+    escaped = []
+
+    def keep(x):
+        escaped.append(x)
+        return x.sum()
+
+    torch.func.grad(keep)(torch.randn(6, 3))
+    layer, same = sn.nn.BatchNorm1d(3, activation="silu"), sn.nn.BatchNorm1d(3, activation="silu")
+    plain = escaped[0].detach().clone()
+    ours, expected = layer(escaped[0]), same(plain)
+    assert_close(ours, expected)
+    assert_close(
+        torch.autograd.grad(ours.square().sum(), layer.weight),
+        torch.autograd.grad(expected.square().sum(), same.weight),
+    )
+
+
+def test_a_transform_over_the_kernels_themselves_is_refused():
+    with pytest.raises(RuntimeError, match="functorch"):
+        torch.func.grad(lambda x: by_batch("relu", False)(x, torch.ones(3), torch.zeros(3)).sum())(torch.randn(6, 3))
+
+
 @pytest.mark.parametrize("frozen", [(0,), (1,), (2,), (3,), (0, 1), (2, 3), (0, 1, 2), (1, 2, 3)])
 @pytest.mark.parametrize("activation", [None, "relu", "silu"])
 def test_only_the_gradients_that_are_needed(frozen, activation):

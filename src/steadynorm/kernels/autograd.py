@@ -18,6 +18,7 @@ from .modes import plain
 from .operators import ACTIVATION_NUMBERS, LIBRARY, keeps_output, operators
 
 __all__ = [
+    "Function",
     "Gradients",
     "batch_norm",
     "batch_norm_traced",
@@ -30,6 +31,10 @@ __all__ = [
 ]
 
 Gradients = tuple[Tensor | None, ...]
+
+Function: Any = getattr(torch.autograd.function, "_SingleLevelFunction", torch.autograd.Function)
+"""``torch.autograd.Function`` without what its ``apply`` does about functorch's transforms, in which the layers take
+torch's operators: that would cost as much again as the rest of a call's way through Python."""
 
 
 def batch_norm(
@@ -45,7 +50,7 @@ def batch_norm(
     """Return y by the batch's statistics; move the running ones, if any, in place."""
     number = ACTIVATION_NUMBERS[activation]
     if torch.is_grad_enabled():
-        return _ByBatch.apply(x, residual, weight, bias, running, momentum, eps, number)  # type: ignore[no-any-return, no-untyped-call]
+        return _ByBatch.apply(x, residual, weight, bias, running, momentum, eps, number)  # type: ignore[no-any-return]
     return compute(x, residual, weight, bias, running, momentum, eps, number)[0]  # type: ignore[no-any-return]
 
 
@@ -62,7 +67,7 @@ def inference(
     """Return y by statistics that are constant."""
     number = ACTIVATION_NUMBERS[activation]
     if torch.is_grad_enabled():
-        return _ByStatistics.apply(x, residual, weight, bias, mean, var, eps, number)  # type: ignore[no-any-return, no-untyped-call]
+        return _ByStatistics.apply(x, residual, weight, bias, mean, var, eps, number)  # type: ignore[no-any-return]
     return operators.normalize.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
 
 
@@ -111,7 +116,7 @@ def compute(
     return results
 
 
-class _ByBatch(torch.autograd.Function):
+class _ByBatch(Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
         y, statistics = compute(x, residual, weight, bias, running, momentum, eps, activation)
@@ -123,7 +128,7 @@ class _ByBatch(torch.autograd.Function):
         return (*gradients(ctx, dy, constant=False), None, None, None, None)
 
 
-class _ByStatistics(torch.autograd.Function):
+class _ByStatistics(Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
         y, statistics = operators.normalize.default(x, residual, weight, bias, mean, var, eps, activation)
@@ -153,7 +158,8 @@ def keep(
         saved = y if keeps_output(activation, residual) else residual
     ctx.save_for_backward(x, saved, weight, bias if activation else None, statistics, mask)
     ctx.eps, ctx.activation = eps, activation
-    ctx.weight_dtype, ctx.bias_dtype = (None if v is None else v.dtype for v in (weight, bias))
+    ctx.weight_dtype = None if weight is None else weight.dtype
+    ctx.bias_dtype = None if bias is None else bias.dtype
 
 
 def gradients(ctx: Any, dy: Tensor, *, constant: bool) -> Gradients:
@@ -181,9 +187,13 @@ def needed(
     return (
         dx if wants_x else None,
         dz if wants_residual else None,
-        dgamma.to(ctx.weight_dtype) if wants_weight else None,
-        dbeta.to(ctx.bias_dtype) if wants_bias else None,
+        _in(ctx.weight_dtype, dgamma) if wants_weight else None,
+        _in(ctx.bias_dtype, dbeta) if wants_bias else None,
     )
+
+
+def _in(dtype: torch.dtype, v: Tensor) -> Tensor:
+    return v if v.dtype is dtype else v.to(dtype)
 
 
 def _setup_by_batch(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

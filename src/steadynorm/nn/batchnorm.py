@@ -106,12 +106,12 @@ class BatchNormBase(NormBase, _BatchNorm):
 
     def _running_statistics(self) -> RunningStatistics | None:
         """Return what training averages, if it does."""
-        if not (self.training and self.track_running_stats) or self.running_mean is None:
+        if not (self.training and self.track_running_stats) or (mean := self.running_mean) is None:
             return None
         tracked = self.num_batches_tracked
         if tracked is None:  # torch allows to take this one away
-            tracked = torch.zeros((), dtype=torch.int64, device=self.running_mean.device)
-        return RunningStatistics(self.running_mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
+            tracked = torch.zeros((), dtype=torch.int64, device=mean.device)
+        return RunningStatistics(mean, self.running_var, tracked, self.skipped_updates)  # type: ignore[arg-type]
 
     def reset_running_stats(self) -> None:
         """Set mean 0, variance 1 and no batch, as at the start."""

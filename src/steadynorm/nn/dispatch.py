@@ -136,7 +136,10 @@ def _suits(x: Tensor, residual: Tensor | None, weight: Tensor | None, bias: Tens
     if mean is not None and not (mean.dtype is _STATISTICS[dtype] and type(mean) in _PLAIN and mean.is_cpu):
         return False
     allowed = _WEIGHTS[dtype]
-    return all(v is None or (v.dtype in allowed and type(v) in _PLAIN and v.is_cpu) for v in (weight, bias))
+    for v in (weight, bias):  # a generator would cost as much as all the rest
+        if v is not None and not (v.dtype in allowed and type(v) in _PLAIN and v.is_cpu):
+            return False
+    return True
 
 
 def _may_be_overwritten(x: Tensor) -> bool:

@@ -85,18 +85,10 @@ STEADYNORM_KERNEL void apply_block(const Planes& planes, const Features<A>& feat
 template <class A, class F>
 STEADYNORM_KERNEL void apply_group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, const F& f) {
   const F copy = f;
-  for (int64_t first = 0; first < rows; first += 16) {
-    const int64_t last = std::min(rows, first + 16);
-    each_columns<A>(width, [&](auto lanes, auto columns, int64_t c) STEADYNORM_LAMBDA {
-      constexpr int N = decltype(lanes)::count, U = decltype(columns)::count;
-      Values<A, N> values[U];
-      STEADYNORM_UNROLL
-      for (int u = 0; u < U; ++u) values[u] = wide.template along<N>(c + u * N);
-      for (int64_t row = first; row < last; ++row)
-        STEADYNORM_UNROLL
-        for (int u = 0; u < U; ++u) copy(lanes, start + row * width + c + u * N, values[u]);
-    });
-  }
+  each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
+    const auto values = wide.template along<decltype(lanes)::count>(c);
+    for (int64_t row = first; row < last; ++row) copy(lanes, start + row * width + c, values);
+  });
 }
 
 template <class A, class F> void apply_rows(const Rows& layout, const Features<A>& features, const F& f) {

@@ -129,11 +129,13 @@ struct Rows {
     wide = c * fold;
     rows = layout.n / fold;
     rest = layout.n % fold;
-    groups = std::clamp<int64_t>(layout.numel() / grain, 1, 64);
+    // as many as share the work evenly, and no more, since their sums are put together one after the other
+    const int64_t pieces = layout.numel() / grain;
+    groups = std::clamp<int64_t>(std::max(std::min<int64_t>(pieces, 8), pieces / 8), 1, 64);
   }
 
   int64_t begin(int64_t group) const { return rows * group / groups; }
-  int64_t rows_a_block() const { return std::clamp<int64_t>(16384 / std::max<int64_t>(1, wide), 8, 64); }
+  int64_t rows_a_block() const { return std::clamp<int64_t>(32768 / std::max<int64_t>(1, wide), 8, 64); }
 
   // f(group, offset, rows, width) for every group of rows; the left-over ones are group number `groups`.
   void each_group(bool backwards, Callable<void(int64_t, int64_t, int64_t, int64_t)> f) const {
@@ -147,39 +149,33 @@ struct Rows {
   }
 };
 
-// Call f(Lanes<N>, Lanes<U>, c) for the columns [c, c + U · N) that make up [0, width): what f knows of them stays in
-// registers while it goes down the rows.
-template <class A, class F> STEADYNORM_INLINE void each_columns(int64_t width, F&& f) {
-  constexpr int W = steadynorm::width<A>, U = vector_bytes == 64 ? 4 : 2;
-  int64_t c = 0;
-  for (; c + U * W <= width; c += U * W) f(Lanes<W>{}, Lanes<U>{}, c);
-  sweep<A>(width - c, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA { f(lanes, Lanes<1>{}, c + i); });
+// Call f(Lanes<N>, first, last, c) for the rows [first, last), a few at once, and the columns [c, c + N): what is known
+// of a column is loaded once for those rows, and memory is read in order. Going down all the rows with a strip of columns
+// would keep more in registers, and wait for memory at every row.
+template <class A, class F> STEADYNORM_INLINE void each_rows(int64_t rows, int64_t width, F&& f) {
+  constexpr int64_t at_once = 4;
+  for (int64_t first = 0; first < rows; first += at_once) {
+    const int64_t last = std::min(rows, first + at_once);
+    sweep<A>(width, [&](auto lanes, int64_t c) STEADYNORM_LAMBDA { f(lanes, first, last, c); });
+  }
 }
 
 // sums[k][channel] += v[k] over the rows, where f(Lanes<N>, offset, values of the channel, v) fills v.
 template <int K, class A, class G, class F>
 STEADYNORM_INLINE void sum_rows(int64_t rows, int64_t width, A* sums, G&& values, F&& f) {
-  each_columns<A>(width, [&](auto lanes, auto columns, int64_t c) STEADYNORM_LAMBDA {
-    constexpr int N = decltype(lanes)::count, U = decltype(columns)::count;
-    vec<A, N> total[K][U] = {}, v[K];
-    decltype(values(lanes, c)) of[U];
+  each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
+    constexpr int N = decltype(lanes)::count;
+    const auto of = values(lanes, c);
+    vec<A, N> total[K], v[K];
     STEADYNORM_UNROLL
-    for (int u = 0; u < U; ++u) of[u] = values(lanes, c + u * N);
-    for (int64_t row = 0; row < rows; ++row) {
+    for (int k = 0; k < K; ++k) total[k] = load<N>(sums + k * width + c);
+    for (int64_t row = first; row < last; ++row) {
+      f(lanes, row * width + c, of, v);
       STEADYNORM_UNROLL
-      for (int u = 0; u < U; ++u) {
-        f(lanes, row * width + c + u * N, of[u], v);
-        STEADYNORM_UNROLL
-        for (int k = 0; k < K; ++k) total[k][u] += v[k];
-      }
+      for (int k = 0; k < K; ++k) total[k] += v[k];
     }
     STEADYNORM_UNROLL
-    for (int k = 0; k < K; ++k)
-      STEADYNORM_UNROLL
-      for (int u = 0; u < U; ++u) {
-        A* sum = sums + k * width + c + u * N;
-        store<N>(sum, load<N>(sum) + total[k][u]);
-      }
+    for (int k = 0; k < K; ++k) store<N>(sums + k * width + c, total[k]);
   });
 }
 
