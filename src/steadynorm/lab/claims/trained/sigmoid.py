@@ -181,8 +181,8 @@ CLAIM = Trained(
     "images), over all 100 units. Drift of the median: its deviation over time by the mean width from 15 % to 85 %; "
     "of the width: the deviation over time of its logarithm. Fixed after trials on seed 100, which served "
     "to place the grids, and a short run of a few steps on seeds 0 and 1, and before the record's trainings; "
-    "the grid of batch norm then lost 3 to 30, which had done no better, when rates up to 1 had been seen. Faster: a tenth fewer steps at least. Much more "
-    "stable: twice.",
+    "the grid of batch norm then lost 3 to 30, which had done no better, when rates up to 1 had been "
+    "seen. Faster: a tenth fewer steps at least. Much more stable: twice.",
     parts=(
         Part("times fewer steps to 90 %", at_least=1.1, by="mean"),
         Part("points of test accuracy more", at_least=0.0, by="mean"),
