@@ -3,14 +3,16 @@
 README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
 ``results/NAME.json``, of the ladder or of a benchmark; that of the claims is all of ``results/claims/``. A table whose
 record is not there yet stays empty; a record that README has no place for is an error, so that no result is left out
-unseen. Table ``methods`` is the catalogue. What a card says of its method's cost, between ``<!-- cost:NAME -->`` and
-``<!-- /cost -->``, is from ``benchmarks/methods.json``.
+unseen. Table ``methods`` is the catalogue, and ``small-batches`` is ``benchmarks/small-batches.json``. What a card says
+of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from ``benchmarks/methods.json``; what
+was measured with small batches stands between ``<!-- measured:NAME -->`` and ``<!-- /measured -->``.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from steadynorm.bench import geometric_mean
@@ -18,10 +20,17 @@ from steadynorm.lab.claims import reading
 from steadynorm.lab.ladder import table
 from steadynorm.lab.records import CLAIMS_SCHEMA, load_record
 from steadynorm.nn.catalogue import CATALOGUE
-from steadynorm.reports import Report, format_cell
+from steadynorm.reports import Cell, Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
+ARMS = {
+    "ghost": "batch",
+    "lp": "l1",
+    "weighed": "batch, weighed",
+}  # of small-batches.json, where it is not the card's name
+SMALL_BATCHES = ROOT / "benchmarks" / "small-batches.json"
 CARDS = ROOT / "docs" / "methods"
+MEASURED = re.compile(r"(?<=<!-- measured:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /measured -->)", re.DOTALL)
 COST = re.compile(r"(?<=<!-- cost:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /cost -->)", re.DOTALL)
 PLACE = re.compile(r"(?<=<!-- table:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /table -->)", re.DOTALL)
 
@@ -33,13 +42,17 @@ def fill(text: str, records: Mapping[str, Mapping[str, Any]]) -> str:
         raise SystemExit(f"README must have a place for each record, received none for {', '.join(sorted(lost))}")
 
     def section(name: str) -> str:
-        return _methods() if name == "methods" else _section(records.get(name))
+        if name == "methods":
+            return _methods()
+        if name == "small-batches" and name in records:
+            return _told(small_batches(records[name]["results"]), _small_batches_conditions(records[name]))
+        return _section(records.get(name))
 
     return PLACE.sub(lambda place: f"{place['name']} -->\n{section(place['name'])}", text)
 
 
-def fill_card(text: str, costs: Mapping[str, Any]) -> str:
-    """Return a card's text with its method's cost from the record of ``python -m benchmarks.methods``."""
+def fill_card(text: str, costs: Mapping[str, Any], small: Mapping[str, Any]) -> str:
+    """Return a card's text with its method's cost and its accuracy on small batches, from their records."""
     rows = {row["method"]: row for row in costs["rows"]}
 
     def cost(name: str) -> str:
@@ -52,16 +65,61 @@ def fill_card(text: str, costs: Mapping[str, Any]) -> str:
             f"torch {here['packages']['torch']}, {here['processor']}, {here['threads']} threads.\n"
         )
 
+    def measured(name: str) -> str:
+        arm, batch = ARMS.get(name, name), "batch"
+        accuracies = {row["arm"]: row for row in small_batches(small["results"])}
+
+        def told(arm: str) -> str:
+            return ", ".join(f"{value} at {m}" for m, value in accuracies[arm].items() if m != "arm")
+
+        beside = "" if arm == batch else f"; batch norm: {told(batch)}"
+        return f"Test accuracy on CIFAR-10, in per cent: {told(arm)}{beside}. {_small_batches_conditions(small)}\n"
+
+    text = MEASURED.sub(lambda place: f"{place['name']} -->\n{measured(place['name'])}", text)
     return COST.sub(lambda place: f"{place['name']} -->\n{cost(place['name'])}", text)
 
 
-def committed(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the records of a folder, by name."""
+def committed(folder: Path = ROOT / "results", small: Path = SMALL_BATCHES) -> dict[str, dict[str, Any]]:
+    """Read the records that README shows, by name."""
     found = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
     claims = [load_record(file) for file in sorted(folder.glob("claims/*/*.json"))]
     if claims:
         found["claims"] = {"schema": CLAIMS_SCHEMA, "records": claims}
-    return found | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("bench-*.json")}
+    benches = [*folder.glob("bench-*.json"), *([small] if small.exists() else [])]
+    return found | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in benches}
+
+
+def small_batches(results: Sequence[Mapping[str, Any]]) -> Report:
+    """Return a row an arm: test accuracy in per cent at each m, mean and deviation over the seeds."""
+    kinds = (("", "test"), (", statistics anew", "test recalibrated"), (", weighed", "test weighed"))
+    sizes = sorted({result["m"] for result in results if result["m"]}, reverse=True)
+    rows: list[dict[str, Cell]] = []
+    for arm in dict.fromkeys(result["arm"] for result in results):
+        for suffix, kind in kinds:
+            cells: dict[str, Cell] = {}
+            for m in (*sizes, None):
+                found = [result for result in results if result["arm"] == arm and result["m"] == m]
+                lost = sum("diverged_at" in result for result in found)
+                values = [100 * result[kind] for result in found if kind in result]
+                if values:
+                    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+                    cells[f"m = {m}" if m else "any m"] = f"{fmean(values):.1f}{spread}" + f" ({lost} diverged)" * (
+                        lost > 0
+                    )
+                elif lost and kind == "test":
+                    cells[f"m = {m}"] = "diverged"
+            if cells:
+                rows.append({"arm": arm + suffix, **cells})
+    return Report("Accuracy on CIFAR-10, %", ("arm", *(f"m = {m}" for m in sizes), "any m"), rows)
+
+
+def _small_batches_conditions(record: Mapping[str, Any]) -> str:
+    here, seeds = record["environment"], len({result["seed"] for result in record["results"]})
+    return (
+        f"A small convolutional network, {record['steps']} steps of 64 images, of which m at a time are normalized "
+        f"together; each arm at the best of {len(record['rates'])} rates for its m, {seeds} seeds, ± their deviation; "
+        f"`python -m benchmarks.small_batches`, {record['created'][:10]}, torch {here['packages']['torch']}."
+    )
 
 
 def _methods() -> str:
@@ -91,7 +149,10 @@ def _section(record: Mapping[str, Any] | None) -> str:
             f"preset {record['preset']}, torch {here['packages']['torch']}, {here['processor']}, "
             f"{here['processes']} processes of one thread."
         )
-    conditions = f"Measured {record['created'][:10]}, {how}"
+    return _told(report, f"Measured {record['created'][:10]}, {how}")
+
+
+def _told(report: Report, conditions: str) -> str:
     return "\n\n".join([f"**{report.title}**", _markdown(report), *report.notes, conditions]) + "\n\n"
 
 
@@ -186,10 +247,11 @@ def _markdown(report: Report) -> str:
 
 def main() -> None:
     readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), committed(ROOT / "results")), encoding="utf-8")
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), committed()), encoding="utf-8")
     costs = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
+    small = json.loads(SMALL_BATCHES.read_text(encoding="utf-8"))
     for card in sorted(CARDS.glob("*.md")):
-        card.write_text(fill_card(card.read_text(encoding="utf-8"), costs), encoding="utf-8")
+        card.write_text(fill_card(card.read_text(encoding="utf-8"), costs, small), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,18 +31,20 @@ def made_up() -> dict:
 
 def test_readme_is_up_to_date(tool: ModuleType) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == tool.fill(text, tool.committed(ROOT / "results")), "run: make tables"
+    assert text == tool.fill(text, tool.committed()), "run: make tables"
 
 
 def test_every_method_has_a_card_and_the_cards_are_up_to_date(tool: ModuleType) -> None:
     costs = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
+    small = json.loads(tool.SMALL_BATCHES.read_text(encoding="utf-8"))
     cards = {path.stem: path.read_text(encoding="utf-8") for path in tool.CARDS.glob("*.md")}
     assert cards.keys() == {method.name for method in tool.CATALOGUE}
     measured = {row["method"] for row in costs["rows"]}
     assert cards.keys() - measured == {"sync"}  # whose card shows a record of its own
     for name, text in cards.items():
         assert (f"<!-- cost:{name} -->" in text) == (name in measured)
-        assert tool.fill_card(text, costs) == text, "run: make tables"
+        assert (f"<!-- measured:{name} -->" in text) == (name not in ("domain", "sync"))
+        assert tool.fill_card(text, costs, small) == text, "run: make tables"
 
 
 def test_a_cost_that_changes_changes_the_card(tool: ModuleType) -> None:
@@ -50,9 +52,41 @@ def test_a_cost_that_changes_changes_the_card(tool: ModuleType) -> None:
     row |= {"times batch norm": 2.5, "inference, times batch norm": 0.5}
     here = {"packages": {"torch": "9.9"}, "processor": "made up", "threads": 2}
     costs = {"rows": [row, row | {"method": "batch"}], "shape": [2, 3], "created": "2030-01-01", "environment": here}
-    text = tool.fill_card("a\n<!-- cost:lp -->\nold\n<!-- /cost -->\nb\n", costs)
+    text = tool.fill_card("a\n<!-- cost:lp -->\nold\n<!-- /cost -->\nb\n", costs, {})
     assert "3 ms and inference 1 ms, 2.5 and 0.5 times batch norm's. Measured 2030-01-01" in text
     assert "old" not in text
+
+
+def small_batches() -> dict:
+    def result(arm: str, m: int | None, seed: int, **found: float) -> dict:
+        return {"arm": arm, "m": m, "rate": 0.1, "seed": seed} | found
+
+    results = [result("batch", m, seed, test=test + 0.02 * seed) for m, test in ((8, 0.5), (2, 0.3)) for seed in (1, 2)]
+    results[0]["test weighed"] = results[1]["test weighed"] = 0.55
+    results += [result("l1", 8, 1, test=0.4), result("l1", 8, 2, diverged_at=7), result("l1", 2, 1, diverged_at=3)]
+    results += [result("group", None, 1, test=0.6)]
+    return {
+        "results": results,
+        "steps": 5,
+        "rates": [0.1, 0.2],
+        "created": "2030-01-01",
+        "environment": {"packages": {"torch": "9.9"}},
+    }
+
+
+def test_small_batches(tool: ModuleType) -> None:
+    text = tool.fill(EMPTY.replace("ladder-digits", "small-batches"), {"small-batches": small_batches()})
+    assert "| arm | m = 8 | m = 2 | any m |" in text
+    assert "| batch | 53.0 ± 1.4 | 33.0 ± 1.4 | - |" in text
+    assert "| batch, weighed | 55.0 ± 0.0 | - | - |" in text
+    assert "| l1 | 40.0 (1 diverged) | diverged | - |" in text
+    assert "| group | - | - | 60.0 |" in text
+    assert "5 steps of 64 images" in text
+    card = tool.fill_card(
+        "<!-- measured:lp -->\nold\n<!-- /measured -->", {"rows": [{"method": "batch"}]}, small_batches()
+    )
+    assert "in per cent: 40.0 (1 diverged) at m = 8, diverged at m = 2; batch norm: 53.0 ± 1.4 at m = 8" in card
+    assert "old" not in card
 
 
 def test_a_record_fills_its_place_and_no_other(tool: ModuleType) -> None:
@@ -85,7 +119,7 @@ def test_a_record_without_a_place_is_an_error(tool: ModuleType) -> None:
 def test_records_are_found_by_name(tool: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "ladder-digits.json").write_text(json.dumps(made_up()))
     (tmp_path / "speed.json").write_text("{}")
-    assert list(tool.committed(tmp_path)) == ["ladder-digits"]
+    assert list(tool.committed(tmp_path, tmp_path / "none.json")) == ["ladder-digits"]
 
 
 def bench_rows() -> list[dict]:
