@@ -40,6 +40,14 @@ def test_covariances_of_what_is_shown():
     assert_close(functional.batch_covariance(x, mask=mask).unbiased_cov[0], torch.cov(shown))
 
 
+def test_nothing_shown_has_no_covariance():
+    x, mask = torch.randn(3, 2), torch.zeros(3, 1, dtype=torch.bool)
+    n, mean, cov = functional.batch_covariance(x, mask=mask)
+    assert n == 0
+    assert_close(mean, torch.zeros(2))
+    assert_close(cov, torch.zeros(1, 2, 2))
+
+
 def test_what_cannot_be_whitened_is_refused():
     mean, matrix = torch.zeros(4), torch.eye(4)[None]
     with pytest.raises(ShapeError):
