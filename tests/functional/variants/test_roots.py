@@ -37,6 +37,14 @@ def test_derivatives_where_eigenvalues_meet(eigenvalues):
     assert torch.isfinite(frame).all()
 
 
+@pytest.mark.parametrize("root", [inverse_root, lambda a: newton_inverse_root(a, 7)], ids=["exact", "newton"])
+def test_matrices_may_be_stacked_in_any_way(root):
+    a = torch.stack([matrix(1.0, 2.0, 4.0, 5.0 + i) for i in range(6)])
+    each = torch.stack([root(m) for m in a])
+    assert_close(root(a), each)
+    assert_close(root(a.reshape(2, 3, 4, 4)), each.reshape(2, 3, 4, 4))
+
+
 def test_per_example_gradients():
     a = torch.stack([matrix(1.0, 2.0), matrix(3.0, 3.0)])
     each = torch.stack([torch.func.grad(lambda m: inverse_root(m).sum())(m) for m in a])
@@ -51,7 +59,7 @@ def test_eigenvalues_that_rounding_made_negative_are_raised():
 
 
 def test_one_bad_matrix_spoils_itself_only():
-    a = torch.stack([matrix(1.0, 2.0), matrix(1.0, 2.0)])
+    a = torch.stack([matrix(*range(1, 9))] * 2)  # of 8 rows: LAPACK gives up on a NaN, and torch raises
     a[0, 0, 0] = torch.nan
     a.requires_grad_()
     w = inverse_root(a)
