@@ -117,8 +117,8 @@ CLAIM = Trained(
     ),
     draws={"smoke": 2, "quick": 3, "full": 5},
     instead="The loss with batch norm is lower by {log10 of loss, plain over batch norm} in decimal logarithms "
-    "({log10 of loss, plain over batch norm, both at 1e-6} with both at 1e-6). Against that of batch norm, L1's differs "
-    "by {log10 of loss, L1 over batch norm}, L2's by {log10 of loss, L2 over batch norm}, L∞'s by "
+    "({log10 of loss, plain over batch norm, both at 1e-6} with both at 1e-6). Against that of batch norm, L1's "
+    "differs by {log10 of loss, L1 over batch norm}, L2's by {log10 of loss, L2 over batch norm}, L∞'s by "
     "{log10 of loss, L∞ over batch norm}.",
     arms=(
         *(Arm(name, WIDER if name in ("L2", "L∞") else RATES) for name in NORMS),
