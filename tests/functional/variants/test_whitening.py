@@ -37,6 +37,15 @@ def test_covariances_of_what_is_shown():
     assert_close(cov, torch.stack([torch.cov(group, correction=0) for group in shown.split(2)]))
     with pytest.raises(DtypeError, match="mask"):
         functional.batch_covariance(x, mask=mask.double())
+    assert_close(functional.batch_covariance(x, mask=mask).unbiased_cov[0], torch.cov(shown))
+
+
+def test_nothing_shown_has_no_covariance():
+    x, mask = torch.randn(3, 2), torch.zeros(3, 1, dtype=torch.bool)
+    n, mean, cov = functional.batch_covariance(x, mask=mask)
+    assert n == 0
+    assert_close(mean, torch.zeros(2))
+    assert_close(cov, torch.zeros(1, 2, 2))
 
 
 def test_what_cannot_be_whitened_is_refused():
@@ -45,6 +54,8 @@ def test_what_cannot_be_whitened_is_refused():
         functional.whiten(torch.randn(4), mean, matrix)
     with pytest.raises(DtypeError):
         functional.whiten(torch.ones(2, 4, dtype=torch.int64), mean, matrix)
+    with pytest.raises(ShapeError, match=r"\(N, C, \*S\)"):  # of x, before a word about the mask
+        functional.whitening_norm(torch.randn(4), eps=1e-5, mask=torch.ones(4, 1, dtype=torch.bool))
 
 
 def test_defaults_are_one_group_and_five_iterations():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
@@ -83,19 +84,16 @@ def test_saturation_puts_every_dot_where_its_number_is(page: Page) -> None:
     u = saturation.batch().numpy()[:, 0]
     for drift, norm in ((-6.0, 0), (3.2, 0), (0.7, 1)):
         read(page, "saturation", [{"drift": drift, "norm": norm}])
-        places = page.evaluate(
-            """() => [...document.querySelectorAll("#saturation .dot")].map((dot) => {
-                 const box = dot.getBoundingClientRect(), chart = dot.ownerSVGElement.getBoundingClientRect();
-                 return [box.x + box.width / 2 - chart.x, box.y + box.height / 2 - chart.y];
-               })"""
+        upper, lower = (
+            np.array([[float(x) + 4.5, float(y)] for x, y in re.findall(r"M(\S+) ([-\d.]+)a4.5 ", path)])
+            for path in page.eval_on_selector_all("#saturation .dot", "dots => dots.map(dot => dot.getAttribute('d'))")
         )
         width = page.evaluate("document.getElementById('saturation').width") - 60
         z = u if norm else u + drift
         g = 1 / (1 + np.exp(-z))
         x = 44 + (z + 9) / 18 * width
-        upper, lower = np.array(places[:40]), np.array(places[40:])
-        np.testing.assert_allclose(upper, np.stack([x, 34 + (1 - g) * 170], 1), atol=0.1)
-        np.testing.assert_allclose(lower, np.stack([x, 262 + (1 - 4 * g * (1 - g)) * 120], 1), atol=0.1)
+        np.testing.assert_allclose(upper, np.stack([x, 34 + (1 - g) * 170], 1), atol=0.01)
+        np.testing.assert_allclose(lower, np.stack([x, 262 + (1 - 4 * g * (1 - g)) * 120], 1), atol=0.01)
 
 
 def test_bias(page: Page) -> None:

@@ -91,8 +91,7 @@ class _ForwardInverseRoot(_InverseRoot):
 
 def _lyapunov(q: Tensor, c: Tensor) -> Tensor:
     """Solve Q X + X Q = C for X, where Q is symmetric and positive definite."""
-    function = _Lyapunov if torch.compiler.is_compiling() else _ForwardLyapunov
-    return function.apply(q, c)  # type: ignore[no-any-return,no-untyped-call]
+    return _Lyapunov.apply(q, c)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Lyapunov(torch.autograd.Function):
@@ -115,8 +114,6 @@ class _Lyapunov(torch.autograd.Function):
         s = _lyapunov(q, gradient)
         return -(s @ x.mT + x.mT @ s), s
 
-
-class _ForwardLyapunov(_Lyapunov):
     @staticmethod
     def jvp(ctx: Any, dq: Tensor, dc: Tensor) -> Tensor:
         q, x = ctx.saved_tensors

@@ -21,8 +21,8 @@ WAITING: Mapping[str, str] = {
     "S13": "the largest stable rate of networks, each arm on its own grid",
     "S15": "ensembles and multi-crop, at the size of the ladder's network",
     "S16": "the chart of steps to a target: it is drawn from the ladder's record by `steadynorm explain`",
-    "S17": "noise after batch norm, covariate shift by gradients, the landscape; L2 and L∞ norms in the linear "
-    "network, and Lp norms in others",
+    "S17": "noise after batch norm, covariate shift by gradients, the landscape; Lp norms in networks that "
+    "are not linear",
     "S18": "error against the batch's size, with its ways out",
 }
 

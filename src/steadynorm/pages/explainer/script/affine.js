@@ -27,9 +27,8 @@ class Affine extends Figure {
     const group = draw("g", { "clip-path": "url(#lines)" }, this.svg);
     const zero = this.x(0);
     draw("line", { class: "grid", x1: zero, x2: zero, y1: 30, y2: this.tops[2] }, group);
-    const each = (tag, attributes) => Array.from(this.arrays.x.row(0), () => draw(tag, attributes, group));
-    this.threads = each("path", { class: "thread" });
-    this.dots = ["raw", "normal", "result"].map((kind) => each("circle", { r: 4, class: `dot ${kind}` }));
+    this.threads = draw("path", { class: "thread" }, group);
+    this.dots = ["raw", "normal", "result"].map((kind) => draw("path", { class: `dot ${kind}` }, group));
     this.bars = this.tops.map((top, row) => {
       const bar = draw("g", { class: `bar ${["raw", "normal", "result"][row]}` }, this.svg);
       const held = row === 2; // the bar of y may be taken hold of
@@ -63,12 +62,12 @@ class Affine extends Figure {
     const normal = x_hat.row(batch);
     const result = (this.y = normal.map((value) => Math.fround(gamma * value) + beta)); // float32, as torch rounds it
     const lift = (i) => 7 * (((i * 0.618034) % 1) * 2 - 1); // lets dots of nearly one value be told apart
-    for (let i = 0; i < raw.length; i++) {
-      const near = (value) => clamp(this.x(value), -99, this.width + 99);
-      const spots = [raw[i], normal[i], result[i]].map((value, row) => [near(value), this.tops[row] + lift(i)]);
-      spots.forEach(([left, top], row) => move(this.dots[row][i], left, top));
-      this.threads[i].setAttribute("d", line(spots.map(([left]) => left), spots.map(([, top]) => top)));
-    }
+    const near = (value) => clamp(this.x(value), -99, this.width + 99);
+    const lefts = [raw, normal, result].map((values) => values.map(near));
+    const tops = this.tops.map((top) => raw.map((_, i) => top + lift(i)));
+    this.dots.forEach((dots, row) => set(dots, { d: discs(lefts[row], tops[row], 4) }));
+    const column = (rows, i) => rows.map((row) => row[i]);
+    set(this.threads, { d: Array.from(raw, (_, i) => line(column(lefts, i), column(tops, i))).join("") });
     const scaled = Math.abs(gamma) * one.at(batch);
     this.bar(0, mean.at(batch), sigma.at(batch));
     this.bar(1, 0, one.at(batch));

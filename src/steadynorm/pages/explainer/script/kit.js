@@ -36,9 +36,6 @@ function draw(tag, attributes, parent, text) {
 const set = (element, attributes) => {
   for (const name in attributes) element.setAttribute(name, attributes[name]);
 };
-const move = (element, x, y) => {
-  element.style.transform = `translate(${x.toFixed(2)}px, ${y.toFixed(2)}px)`;
-};
 const show = (element, visible) => {
   element.style.visibility = visible ? "" : "hidden";
 };
@@ -56,6 +53,14 @@ function scale(from, to, log = false) {
 const line = (xs, ys) => {
   let path = "";
   for (let i = 0; i < xs.length; i++) path += `${i ? "L" : "M"}${xs[i].toFixed(2)} ${ys[i].toFixed(2)}`;
+  return path;
+};
+
+/** Dots as one path: a browser styles and paints one element in a fraction of the time of fifty. */
+const discs = (xs, ys, r) => {
+  const round = `a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`;
+  let path = "";
+  for (let i = 0; i < xs.length; i++) path += `M${(xs[i] - r).toFixed(2)} ${ys[i].toFixed(2)}${round}`;
   return path;
 };
 

@@ -21,11 +21,11 @@ class Rate extends Figure {
       panel.path(landscape.row(0), landscape.row(i + 1), { class: "curve" });
       const group = draw("g", { class: ["without", "with"][i] }, panel.marks);
       const path = draw("path", { class: "steps", fill: "none" }, group);
-      const ball = (step) => (step ? { r: 3.5, class: "dot" } : { r: 6, class: "dot first" });
-      const dots = Array.from(w.row(0, 0), (_, step) => draw("circle", ball(step), group));
+      const dots = draw("path", { class: "dot" }, group);
+      const first = draw("circle", { r: 6, class: "dot first" }, group);
       const corner = { x: panel.right, y: panel.top - 10, "text-anchor": "end" };
       const note = draw("text", { class: "note strong", ...corner }, panel.above);
-      return { path, dots, note };
+      return { path, dots, first, note };
     });
     const top = boxes[1].top + 150 + 84;
     const rates = { domain: [0, 2.25], ticks: [0, 0.5, 1, 1.5, 2], title: "learning rate η" };
@@ -64,16 +64,14 @@ class Rate extends Figure {
     const at = this.strip.x(this.state.rate);
     set(this.guide, { x1: at, x2: at });
     const words = this.panels.map((panel, i) => {
-      const { path, dots, note } = this.balls[i];
+      const { path, dots, first, note } = this.balls[i];
       const left = w.row(frame, i).filter((value) => !Number.isNaN(value));
       const far = (value, low, high) => clamp(value, low - 1e4, high + 1e4);
       const xs = Array.from(left, (value) => far(panel.x(value), panel.left, panel.right));
       const ys = Array.from(left, (_, step) => far(panel.y(height.at(frame, i, step)), panel.top, panel.bottom));
       set(path, { d: line(xs, ys) });
-      dots.forEach((dot, step) => {
-        show(dot, step < xs.length);
-        if (step < xs.length) move(dot, xs[step], ys[step]);
-      });
+      set(dots, { d: discs(xs.slice(1), ys.slice(1), 3.5) });
+      set(first, { cx: xs[0], cy: ys[0] });
       set(this.marks[i], { cx: at, cy: this.strip.y(log.at(frame, i)) });
       const fate = this.values.outcomes[outcome.at(frame, i)];
       note.textContent = fate;

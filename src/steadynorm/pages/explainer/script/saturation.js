@@ -21,10 +21,9 @@ class Saturation extends Figure {
     this.upper.path(curve.row(0), curve.row(1), { class: "curve" });
     this.lower.path(curve.row(0), curve.row(2), { class: "curve" });
     this.level = draw("line", { class: "level", x1: box.left, x2: this.lower.right }, this.lower.above);
-    const dots = (panel, kind) =>
-      Array.from(this.arrays.z.row(0, 0), () => draw("circle", { r: 4.5, class: kind }, panel.marks));
-    this.ghosts = [dots(this.upper, "ghost"), dots(this.lower, "ghost")];
-    this.dots = [dots(this.upper, "dot"), dots(this.lower, "dot")];
+    const dots = (kind) => [this.upper, this.lower].map((panel) => draw("path", { class: kind }, panel.marks));
+    this.ghosts = dots("ghost");
+    this.dots = dots("dot");
     this.far = undefined;
     this.arrow = draw("path", { class: "arrow", "marker-end": "url(#head)" }, this.upper.above);
     this.arrowLabel = draw("text", { class: "note", "text-anchor": "middle" }, this.upper.above, "batch norm");
@@ -49,7 +48,7 @@ class Saturation extends Figure {
     const at = this.upper.x(drift);
     const far = norm === 1 && Math.abs(drift) >= 0.6;
     if (far) this.place(this.ghosts, z.row(frame, 0), g.row(frame, 0), slope.row(frame, 0));
-    if (far !== this.far) for (const ghost of this.ghosts.flat()) show(ghost, far);
+    if (far !== this.far) for (const ghost of this.ghosts) show(ghost, far);
     this.far = far;
     set(this.guide, { x1: at, x2: at });
     const home = this.upper.x(0) + Math.sign(drift) * 4;
@@ -76,11 +75,9 @@ class Saturation extends Figure {
   }
 
   place([above, below], z, g, slope) {
-    for (let i = 0; i < z.length; i++) {
-      const x = this.upper.x(z[i]);
-      move(above[i], x, this.upper.y(g[i]));
-      move(below[i], x, this.lower.y(slope[i]));
-    }
+    const xs = z.map(this.upper.x);
+    set(above, { d: discs(xs, g.map(this.upper.y), 4.5) });
+    set(below, { d: discs(xs, slope.map(this.lower.y), 4.5) });
   }
 }
 
