@@ -68,33 +68,41 @@ template <class T, class Act> struct Gradient {
   }
 };
 
-// f(lanes, i, values) over one block of a feature.
-template <class A, class F>
-STEADYNORM_KERNEL void apply_block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block,
-                                   const F& f) {
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
-    const Feature<A> feature = features.at(channel);  // copies, which no store can change: they stay in registers
-    const F copy = f;
-    sweep<A>(n, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA {
-      copy(lanes, offset + i, feature.template values<decltype(lanes)::count>());
+// What is done with every number: with a block of a feature, or with rows that start at `start`. Behind a virtual call,
+// so that the way through memory is compiled once for all activations.
+template <class A> struct Step {
+  virtual void block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const = 0;
+  virtual void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width) const = 0;
+};
+
+// f(lanes, i, values) everywhere.
+template <class A, class F> struct Each final : Step<A> {
+  const F f;
+  explicit Each(const F& of) : f(of) {}
+
+  void block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const override {
+    planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
+      const Feature<A> feature = features.at(channel);  // copies, which no store can change: they stay in registers
+      const F copy = f;
+      sweep<A>(n, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA {
+        copy(lanes, offset + i, feature.template values<decltype(lanes)::count>());
+      });
     });
-  });
-}
+  }
 
-// f(lanes, i, values) in rows that start at `start`.
-template <class A, class F>
-STEADYNORM_KERNEL void apply_group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, const F& f) {
-  const F copy = f;
-  each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
-    const auto values = wide.template along<decltype(lanes)::count>(c);
-    for (int64_t row = first; row < last; ++row) copy(lanes, start + row * width + c, values);
-  });
-}
+  void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width) const override {
+    const F copy = f;
+    each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
+      const auto values = wide.template along<decltype(lanes)::count>(c);
+      for (int64_t row = first; row < last; ++row) copy(lanes, start + row * width + c, values);
+    });
+  }
+};
 
-template <class A, class F> void apply_rows(const Rows& layout, const Features<A>& features, const F& f) {
+template <class A> void apply_rows(const Rows& layout, const Features<A>& features, const Step<A>& step) {
   const Features<A> wide = features.repeated(layout.fold);
   layout.each_group(true, [&](int64_t, int64_t start, int64_t rows, int64_t width) {
-    apply_group(wide, start, rows, width, f);
+    step.group(wide, start, rows, width);
   });
 }
 
@@ -102,26 +110,26 @@ struct Nothing {
   void merge(const Nothing&) {}
 };
 
-template <class A, class F> void apply_everywhere(const Layout& layout, const Features<A>& features, const F& f) {
-  if (layout.rows) return apply_rows(Rows(layout), features, f);
+template <class A> void apply_everywhere(const Layout& layout, const Features<A>& features, const Step<A>& step) {
+  if (layout.rows) return apply_rows(Rows(layout), features, step);
   const Planes planes(layout);
   planes.run<Nothing>([](int64_t, int64_t) { return Nothing{}; }, [](int64_t, const Nothing&) {},
-                      [&](int64_t channel, int64_t block) { apply_block(planes, features, channel, block, f); });
+                      [&](int64_t channel, int64_t block) { step.block(planes, features, channel, block); });
 }
 
-// Statistics of every feature; settle(c, Moments) as they become known, then f everywhere.
-template <class T, class Settle, class F>
-void measure_and_apply(const T* x, const Layout& layout, const Features<arithmetic<T>>& features, Settle&& settle,
-                       const F& f) {
+// Statistics of every feature; settle(c, Moments) as they become known, then the step everywhere.
+template <class T>
+void measure_and_apply(const T* x, const Layout& layout, const Features<arithmetic<T>>& features,
+                       Callable<void(int64_t, const Moments&)> settle, const Step<arithmetic<T>>& step) {
   if (layout.rows) {
     const Rows rows(layout);
     const auto moments = row_moments(x, rows);
     for (int64_t c = 0; c < layout.c; ++c) settle(c, moments[c]);
-    return apply_rows(rows, features, f);
+    return apply_rows(rows, features, step);
   }
   const Planes planes(layout);
   planes.run<Moments>([&](int64_t c, int64_t block) { return block_moments(x, planes, c, block); }, settle,
-                      [&](int64_t c, int64_t block) { apply_block(planes, features, c, block, f); });
+                      [&](int64_t c, int64_t block) { step.block(planes, features, c, block); });
 }
 
 struct Pair {
@@ -129,34 +137,47 @@ struct Pair {
   void merge(const Pair& b) { first += b.first, second += b.second; }
 };
 
-template <class T, class Act>
-STEADYNORM_KERNEL Pair block_sums(const Gradient<T, Act>& gradient, const Planes& planes,
-                                  const Features<arithmetic<T>>& features, int64_t channel, int64_t block) {
-  Sums<arithmetic<T>, 2, Gradient<T, Act>::sums_at_once> sums;
-  planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
-    const auto feature = features.at(channel);
-    const Gradient<T, Act> copy = gradient;
-    sums.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
-      copy.measure(lanes, offset + i, feature.template values<decltype(lanes)::count>(), v);
-    });
-  });
-  return {double(sums.total(0)), double(sums.total(1))};
-}
+// The two sums of the backward pass, of a block of a feature, or added to those of each column of some rows.
+template <class A> struct Summed {
+  virtual Pair block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const = 0;
+  virtual void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, A* sums) const = 0;
+};
 
-template <class T, class Act>
-STEADYNORM_KERNEL std::vector<double> group_sums(const Gradient<T, Act>& gradient, const Features<arithmetic<T>>& wide,
-                                                 int64_t start, int64_t rows, int64_t width) {
+template <class T, class Act> struct GradientSums final : Summed<arithmetic<T>> {
   using A = arithmetic<T>;
+  const Gradient<T, Act> gradient;
+  explicit GradientSums(const Gradient<T, Act>& of) : gradient(of) {}
+
+  Pair block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const override {
+    Sums<A, 2, Gradient<T, Act>::sums_at_once> sums;
+    planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
+      const auto feature = features.at(channel);
+      const Gradient<T, Act> copy = gradient;
+      sums.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
+        copy.measure(lanes, offset + i, feature.template values<decltype(lanes)::count>(), v);
+      });
+    });
+    return {double(sums.total(0)), double(sums.total(1))};
+  }
+
+  void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, A* sums) const override {
+    const Gradient<T, Act> copy = gradient;
+    const auto values = [&](auto lanes, int64_t c) { return wide.template along<decltype(lanes)::count>(c); };
+    sum_rows<2>(rows, width, sums, values, [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
+      copy.measure(lanes, start + i, v, terms);
+    });
+  }
+};
+
+// The sums of all columns of a group of rows: 64 rows at a time in A, these in double.
+template <class A>
+std::vector<double> group_sums(const Summed<A>& summed, const Features<A>& wide, int64_t start, int64_t rows,
+                               int64_t width) {
   std::vector<double> total(2 * width);
   std::vector<A> sums(2 * width);
-  const Gradient<T, Act> copy = gradient;
-  const auto values = [&](auto lanes, int64_t c) { return wide.template along<decltype(lanes)::count>(c); };
   for (int64_t row = 0; row < rows; row += 64) {
     std::fill(sums.begin(), sums.end(), A(0));
-    sum_rows<2>(std::min<int64_t>(64, rows - row), width, sums.data(), values,
-                [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
-                  copy.measure(lanes, start + row * width + i, v, terms);
-                });
+    summed.group(wide, start + row * width, std::min<int64_t>(64, rows - row), width, sums.data());
     double* totals = total.data();
     const A* parts = sums.data();
 #pragma omp simd
@@ -165,13 +186,12 @@ STEADYNORM_KERNEL std::vector<double> group_sums(const Gradient<T, Act>& gradien
   return total;
 }
 
-template <class T, class Act>
-std::vector<Pair> row_sums(const Gradient<T, Act>& gradient, const Rows& layout,
-                           const Features<arithmetic<T>>& features) {
-  const Features<arithmetic<T>> wide = features.repeated(layout.fold);
+template <class A>
+std::vector<Pair> row_sums(const Summed<A>& summed, const Rows& layout, const Features<A>& features) {
+  const Features<A> wide = features.repeated(layout.fold);
   std::vector<std::vector<double>> parts(layout.groups + 1);
   layout.each_group(false, [&](int64_t group, int64_t start, int64_t rows, int64_t width) {
-    parts[group] = group_sums(gradient, wide, start, rows, width);
+    parts[group] = group_sums(summed, wide, start, rows, width);
   });
   std::vector<Pair> pairs(layout.c);
   for (const auto& part : parts)
@@ -180,21 +200,21 @@ std::vector<Pair> row_sums(const Gradient<T, Act>& gradient, const Rows& layout,
   return pairs;
 }
 
-// The sums of every feature; settle(c, Pair) as they become known, then, if asked, dx everywhere.
-template <class T, class Act, class Settle>
-void sum_and_apply(const Gradient<T, Act>& gradient, const Layout& layout, const Features<arithmetic<T>>& features,
-                   Settle&& settle, bool apply) {
+// The sums of every feature; settle(c, Pair) as they become known, then, if there is one, the step everywhere.
+template <class A>
+void sum_and_apply(const Summed<A>& summed, const Layout& layout, const Features<A>& features,
+                   Callable<void(int64_t, const Pair&)> settle, const Step<A>* step) {
   if (layout.rows) {
     const Rows rows(layout);
-    const auto sums = row_sums(gradient, rows, features);
+    const auto sums = row_sums(summed, rows, features);
     for (int64_t c = 0; c < layout.c; ++c) settle(c, sums[c]);
-    if (apply) apply_rows(rows, features, gradient);
+    if (step) apply_rows(rows, features, *step);
     return;
   }
   const Planes planes(layout);
-  planes.run<Pair>([&](int64_t c, int64_t block) { return block_sums(gradient, planes, features, c, block); }, settle,
+  planes.run<Pair>([&](int64_t c, int64_t block) { return summed.block(planes, features, c, block); }, settle,
                    [&](int64_t c, int64_t block) {
-                     if (apply) apply_block(planes, features, c, block, gradient);
+                     if (step) step->block(planes, features, c, block);
                    });
 }
 
@@ -217,14 +237,16 @@ std::vector<Moments> normalize_by_batch(const Inputs<T>& in, Affine<arithmetic<T
     affine.set(c, statistics);
   };
   with_activation(in.activation, [&](auto act) {
-    measure_and_apply(in.x, in.layout, affine.features, settle, Forward<T, decltype(act)>{in.x, in.extra, y});
+    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y});
+    measure_and_apply<T>(in.x, in.layout, affine.features, settle, step);
   });
   return batch;
 }
 
 template <class T> void normalize(const Inputs<T>& in, const Affine<arithmetic<T>>& affine, T* y) {
   with_activation(in.activation, [&](auto act) {
-    apply_everywhere(in.layout, affine.features, Forward<T, decltype(act)>{in.x, in.extra, y});
+    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y});
+    apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
   });
 }
 
@@ -232,7 +254,8 @@ template <class T> bool recover(const Inputs<T>& in, const Affine<arithmetic<T>>
   bool invertible = false;
   with_activation(in.activation, [&](auto act) {
     if constexpr (decltype(act)::invertible) {
-      apply_everywhere(in.layout, affine.features, Inverse<T, decltype(act)>{in.x, x});
+      const Each<arithmetic<T>, Inverse<T, decltype(act)>> step({in.x, x});
+      apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
       invertible = true;
     }
   });
@@ -250,14 +273,16 @@ void backward(const Inputs<T>& in, const T* dy, Affine<arithmetic<T>>& affine, S
   };
   with_activation(in.activation, [&](auto act) {
     const Gradient<T, decltype(act)> gradient{in.x, dy, in.extra, out.dx, out.dz, out.constant};
-    sum_and_apply(gradient, in.layout, affine.features, settle, out.dx && !out.constant);
+    const GradientSums<T, decltype(act)> sums(gradient);
+    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step(gradient);
+    sum_and_apply<arithmetic<T>>(sums, in.layout, affine.features, settle, out.dx && !out.constant ? &step : nullptr);
   });
 }
 
 template <class T> void backward_apply(const Inputs<T>& in, const T* dy, const Affine<arithmetic<T>>& affine, T* dx) {
   with_activation(in.activation, [&](auto act) {
-    apply_everywhere(in.layout, affine.features,
-                     Gradient<T, decltype(act)>{in.x, dy, in.extra, dx, nullptr, false});
+    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step({in.x, dy, in.extra, dx, nullptr, false});
+    apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
   });
 }
 

@@ -36,6 +36,10 @@ function draw(tag, attributes, parent, text) {
 const set = (element, attributes) => {
   for (const name in attributes) element.setAttribute(name, attributes[name]);
 };
+/** A new text is laid out anew, be it the same. */
+const write = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+};
 const show = (element, visible) => {
   element.style.visibility = visible ? "" : "hidden";
 };
@@ -225,7 +229,7 @@ class Figure extends HTMLElement {
       } else {
         const digits = (String(control.step).split(".")[1] ?? "").length;
         input.value = value;
-        input.shown.textContent = fixed(value, digits);
+        write(input.shown, fixed(value, digits));
         input.setAttribute("aria-valuetext", fixed(value, digits));
       }
     }
@@ -239,7 +243,7 @@ class Figure extends HTMLElement {
   /** Write one number below the chart, with its full value beside it for whoever checks. */
   tell(name, value, text) {
     const output = this.outputs[name];
-    output.textContent = text;
+    write(output, text);
     output.dataset.value = value;
   }
 

@@ -103,6 +103,7 @@ class Ladder extends Figure {
     const anchors = known.filter((i) => !Number.isNaN(steps.all[i])).sort((i, j) => steps.all[i] - steps.all[j]);
     anchors.forEach((i, k) => {
       const [x, y] = [panel.x(steps.all[i] / 1e6), panel.y(this.values.anchor)];
+      set(this.drops[1][i], { x1: x, x2: x, y1: y, y2: panel.bottom });
       const diamond = `M${x} ${y - 7}L${x + 7} ${y}L${x} ${y + 7}L${x - 7} ${y}z`;
       draw("path", { d: diamond, class: "cross", style: this.fill(i) }, panel.above);
       const place = { x: Math.min(x, panel.right - 30), y: y + (k % 2 ? 42 : 24), "text-anchor": "middle" };
@@ -136,10 +137,10 @@ class Ladder extends Figure {
     const frame = this.index("target");
     [target, paper].forEach((value, i) => {
       this.targets[i].group.setAttribute("transform", `translate(0 ${this.panels[i].y(value).toFixed(2)})`);
-      this.targets[i].text.textContent = percent(value);
+      write(this.targets[i].text, percent(value));
     });
     const exact = Math.abs(paper - this.values.anchor) < 0.05;
-    const [left, right] = this.panels;
+    const [left] = this.panels;
     const reached = this.values.arms.map((arm, i) => {
       const at = spent.at(frame, i);
       const there = !Number.isNaN(at);
@@ -153,17 +154,13 @@ class Ladder extends Figure {
       }
       const known = !Number.isNaN(anchors.all[i]);
       show(this.drops[1][i], exact && known);
-      if (known) {
-        const x = right.x(anchors.all[i] / 1e6);
-        set(this.drops[1][i], { x1: x, x2: x, y1: right.y(this.values.anchor), y2: right.bottom });
-      }
       const texts = [
         there ? `${at}` : "not reached",
         there && !Number.isNaN(ratio.at(frame, i)) ? fixed(ratio.at(frame, i), 2) : "–",
         this.published(paper, anchors.all[i], best.all[i], exact),
         exact && known ? fixed(times.all[i], 1) : "–",
       ];
-      this.cells[i].forEach((cell, column) => (cell.textContent = texts[column]));
+      this.cells[i].forEach((cell, column) => write(cell, texts[column]));
       this.cells[i][0].dataset.value = at;
       this.cells[i][1].dataset.value = ratio.at(frame, i);
       return `${arm} ${there ? `${at} steps` : "not"}`;

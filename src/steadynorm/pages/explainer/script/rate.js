@@ -74,7 +74,7 @@ class Rate extends Figure {
       set(first, { cx: xs[0], cy: ys[0] });
       set(this.marks[i], { cx: at, cy: this.strip.y(log.at(frame, i)) });
       const fate = this.values.outcomes[outcome.at(frame, i)];
-      note.textContent = fate;
+      write(note, fate);
       const told = fate === "diverges" ? `diverges by step ${diverged.at(frame, i)}` : fate;
       const name = ["jagged", "smooth"][i];
       this.tell(name, diverged.at(frame, i), told);
