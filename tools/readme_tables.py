@@ -119,8 +119,8 @@ def _small_batches_conditions(record: Mapping[str, Any]) -> str:
     edges = sum(rate in (min(record["rates"]), max(record["rates"])) for rate in chosen.values())
     return (
         f"A small convolutional network, {record['steps']} steps of 64 images, of which m at a time are normalized "
-        f"together; each arm at the best of {len(record['rates'])} rates for its m ({edges} of {len(chosen)} took one at "
-        f"the grid's edge), {seeds} seeds, ± their deviation; "
+        f"together; each arm at the best of {len(record['rates'])} rates for its m ({edges} of {len(chosen)} took one "
+        f"at the grid's edge), {seeds} seeds, ± their deviation; "
         f"`python -m benchmarks.small_batches`, {record['created'][:10]}, torch {here['packages']['torch']}."
     )
 

@@ -1,6 +1,7 @@
 """Statistics as each framework computes them, translated into each other's."""
 
 import itertools
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -85,10 +86,33 @@ def test_there_and_back(source, target):
     assert torch.equal(kept[CONVENTIONS[target].var], stats[names.var])
 
 
-def test_defaults_are_the_source_s():
+DEFAULTS = {  # ε and momentum, from each framework's reference
+    "torch": (1e-5, 0.1),
+    "keras": (1e-3, 0.99),
+    "tensorflow": (1e-3, 0.99),
+    "flax": (1e-5, 0.99),
+    "onnx": (1e-5, 0.9),
+    "mxnet": (1e-3, 0.9),
+}
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_defaults_are_the_source_s(name):
+    eps, momentum = DEFAULTS[name]
+    found = sn.convert_stats({}, name, name)
+    assert found.pop("momentum") == pytest.approx(momentum, abs=1e-15)
+    assert found[CONVENTIONS[name].eps] == eps
+
+
+def test_defaults_run_the_target_s_way():
     assert sn.convert_stats({}, "keras", "torch") == {"momentum": 0.01, "eps": 1e-3}
     assert sn.convert_stats({}, "torch", "flax") == {"momentum": 0.9, "epsilon": 1e-5}
     assert sn.convert_stats({"momentum": None}, "torch", "torch")["momentum"] is None
+
+
+def test_a_convention_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        CONVENTIONS["torch"].default_eps = 1.0
 
 
 def test_gamma_of_mxnet():
