@@ -110,6 +110,16 @@ def test_defaults_run_the_target_s_way():
     assert sn.convert_stats({"momentum": None}, "torch", "torch")["momentum"] is None
 
 
+@pytest.mark.parametrize("momentum", [0, 1, 0.9, 0.7, 0.01, 1e-3, 0.123456789, np.float64(0.3), np.float32(0.25)])
+def test_momentum_the_other_way_is_the_decimal_number(momentum):
+    expected = float(f"{1 - float(momentum):.12g}")
+    assert sn.convert_stats({"momentum": momentum}, "torch", "keras")["momentum"] == expected
+
+
+def test_two_values_have_an_unbiased_variance():
+    assert sn.convert_stats({"running_var": 1.0}, "torch", "keras", n=2)["moving_variance"] == 0.5
+
+
 def test_a_convention_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         CONVENTIONS["torch"].default_eps = 1.0

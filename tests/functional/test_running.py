@@ -72,6 +72,22 @@ def test_an_absent_batch_changes_nothing(momentum):
     assert_close(tuple(present), tuple(update_running_statistics(before, *one(5.0, 6.0), momentum=momentum)))
 
 
+@pytest.mark.parametrize("momentum", [0.5, None])
+@pytest.mark.parametrize(("row", "column"), [(None, None), (1, 0), (0, 2)])
+def test_rows_of_a_covariance_are_refused_as_a_whole(momentum, row, column):
+    covariance = torch.arange(9.0).double().reshape(3, 3)
+    if row is not None:
+        covariance[row, column] = torch.inf
+    before = start(3)._replace(var=torch.eye(3).double())
+    running = update_running_statistics(before, torch.full((3,), 4.0).double(), covariance, momentum=momentum)
+    refused = torch.arange(3) == row if row is not None else torch.zeros(3, dtype=torch.bool)
+    kept = refused if momentum is not None else refused.any().expand(3)
+    a = 1.0 if momentum is None else momentum
+    assert_close(running.var, torch.where(kept[:, None], before.var, torch.lerp(before.var, covariance, a)))
+    assert_close(running.mean, torch.where(kept, 0.0, 4.0 * a).double())
+    assert running.skipped_updates.tolist() == refused.long().tolist()
+
+
 def test_nothing_is_changed_in_place():
     running = start()
     update_running_statistics(running, *one(3.0, 4.0), momentum=0.5)

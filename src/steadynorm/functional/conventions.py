@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from math import inf
 from typing import Any
 
@@ -105,7 +106,7 @@ def convert_stats(stats: Mapping[str, Any], source: str, target: str, *, n: floa
     if a.weighs_new != b.weighs_new:
         if momentum is None:
             raise ArgumentError(f"momentum must be a number: {target} cannot weigh all batches equally, received None")
-        momentum = round(1 - momentum, 15)
+        momentum = float(1 - Decimal(str(momentum)))  # 1 − 0.9 is 0.1, as people write it
     return found | {"momentum": momentum, b.eps: stats.get(a.eps, a.default_eps)}
 
 
