@@ -211,7 +211,7 @@ def run_tests(mutant: Mutant | None) -> int:
 
 
 def in_child(package: str, mutant: Mutant | None) -> int:
-    """Run pytest on the package in this folder, silently; the mutated file's own tests first, as they fail soonest."""
+    """Run pytest on the package in this folder, silently: the mutated file's own tests, then all."""
     import pytest
 
     sys.path.insert(0, package)
@@ -220,16 +220,21 @@ def in_child(package: str, mutant: Mutant | None) -> int:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    own = []
+    paths = [TESTS]
     if mutant is not None:
-        folder = TESTS / mutant.file.parent.relative_to(SOURCE / "functional")
-        own = [folder / f"test_{mutant.file.name}", folder]
-    order = [str(path) for path in (*own, TESTS) if path.exists()]
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *order]))
+        paths.insert(0, TESTS / mutant.file.parent.relative_to(SOURCE / "functional") / f"test_{mutant.file.name}")
+    for path in filter(Path.exists, paths):
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain", "--rootdir", str(ROOT)]
+        code = int(pytest.main([*options, str(path)]))
+        if code:
+            return code
+    return 0
 
 
 def main(arguments: list[str]) -> int:
-    import torch._dynamo  # once, in the parent: a child starts with torch imported
+    import hypothesis  # once, in the parent: a child starts with these imported  # noqa: F401
+    import pytest  # noqa: F401
+    import torch._dynamo
     import torch.testing
 
     torch.set_num_threads(1)
