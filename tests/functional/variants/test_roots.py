@@ -51,9 +51,10 @@ def test_per_example_gradients():
     assert_close(torch.vmap(torch.func.grad(lambda m: inverse_root(m).sum()))(a), each)
 
 
-def test_eigenvalues_that_rounding_made_negative_are_raised():
+@pytest.mark.parametrize("stacked", [(), (1,), (1, 1)])
+def test_eigenvalues_that_rounding_made_negative_are_raised(stacked):
     a = matrix(1e6, 1.0, 0.0, dtype=torch.float32) - 1e-3 * torch.eye(3)
-    w = inverse_root(a)
+    w = inverse_root(a.reshape(*stacked, 3, 3)).reshape(3, 3)
     assert torch.isfinite(w).all()
     assert float(torch.linalg.eigvalsh(w)[-1]) <= 1.05 / (1e6 * 3 * torch.finfo(torch.float32).eps) ** 0.5
 
