@@ -23,11 +23,8 @@ from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Cell, Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
-ARMS = {
-    "ghost": "batch",
-    "lp": "l1",
-    "weighed": "batch, weighed",
-}  # of small-batches.json, where it is not the card's name
+# the arm of small-batches.json, where it has not the card's name
+ARMS = {"ghost": "batch", "lp": "l1", "weighed": "batch, weighed"}
 SMALL_BATCHES = ROOT / "benchmarks" / "small-batches.json"
 CARDS = ROOT / "docs" / "methods"
 MEASURED = re.compile(r"(?<=<!-- measured:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /measured -->)", re.DOTALL)
@@ -97,17 +94,16 @@ def small_batches(results: Sequence[Mapping[str, Any]]) -> Report:
     for arm in dict.fromkeys(result["arm"] for result in results):
         for suffix, kind in kinds:
             cells: dict[str, Cell] = {}
-            for m in (*sizes, None):
+            for m, column in (*((m, f"m = {m}") for m in sizes), (None, "any m")):
                 found = [result for result in results if result["arm"] == arm and result["m"] == m]
                 lost = sum("diverged_at" in result for result in found)
                 values = [100 * result[kind] for result in found if kind in result]
                 if values:
                     spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-                    cells[f"m = {m}" if m else "any m"] = f"{fmean(values):.1f}{spread}" + f" ({lost} diverged)" * (
-                        lost > 0
-                    )
+                    diverged = f" ({lost} diverged)" if lost else ""
+                    cells[column] = f"{fmean(values):.1f}{spread}{diverged}"
                 elif lost and kind == "test":
-                    cells[f"m = {m}"] = "diverged"
+                    cells[column] = "diverged"
             if cells:
                 rows.append({"arm": arm + suffix, **cells})
     return Report("Accuracy on CIFAR-10, %", ("arm", *(f"m = {m}" for m in sizes), "any m"), rows)

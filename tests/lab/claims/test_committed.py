@@ -1,6 +1,7 @@
 """The committed records: whole, judged as they say, by the readings that the claims still have."""
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -43,5 +44,4 @@ def test_verdict_and_reading_follow_from_the_record(id):
 @pytest.mark.parametrize("id", CLAIMS)
 def test_no_place_is_told(id):
     text = json.dumps(RECORDS[id])
-    assert "/home/" not in text
-    assert "/work/" not in text
+    assert re.search(r"/\w+/", text) is None

@@ -4,9 +4,12 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from .base import Preset, Stated
 
-__all__ = ["Arm", "Outcome", "Rounds", "Trained", "Training"]
+__all__ = ["Arm", "Outcome", "Rounds", "Trained", "Training", "descend"]
 
 Outcome = Mapping[str, Any]
 """Of one seed: ``score`` (lower is better; None if it diverged), ``values`` by name, ``lines`` by name."""
@@ -56,3 +59,11 @@ class Trained(Stated):
     train: Callable[[str, float, Sequence[int], int], Training]
     compare: Callable[[Mapping[str, Outcome]], Mapping[str, float]]
     chart: Mapping[str, Any]
+
+
+def descend(loss: Tensor, parameters: Sequence[Tensor], rate: float) -> None:
+    """Move the parameters, in place, by one step of plain gradient descent."""
+    slopes = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for parameter, slope in zip(parameters, slopes, strict=True):
+            parameter.sub_(rate * slope)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ....nn import BatchNorm1d, LpBatchNorm1d
 from ..base import Part, generator
-from ..training import Arm, Outcome, Rounds, Trained, Training
+from ..training import Arm, Outcome, Rounds, Trained, Training, descend
 
 __all__ = ["CLAIM"]
 
@@ -50,10 +50,7 @@ def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
             if not losses.isfinite().any():
                 break
         if step < steps:
-            slopes = torch.autograd.grad(losses.sum(), parameters)
-            with torch.no_grad():
-                for parameter, slope in zip(parameters, slopes, strict=True):
-                    parameter.sub_(rate * slope)
+            descend(losses.sum(), parameters, rate)
     return [outcome(arm, loss, [(step, row[i]) for step, row in seen]) for i, loss in enumerate(losses.tolist())]
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ....nn import BatchNorm1d
 from ...data import Images, load
 from ..base import Part, generator
-from ..training import Arm, Outcome, Rounds, Trained, Training
+from ..training import Arm, Outcome, Rounds, Trained, Training, descend
 
 __all__ = ["CLAIM"]
 
@@ -96,15 +96,13 @@ def train(arm: str, rate: float, seeds: Sequence[int], steps: int) -> Training:
         batch, order = data[order[:, :BATCH]], order[:, BATCH:]
         logits = network(batch.x)[0]
         loss = F.cross_entropy(logits, batch.labels, reduction="sum") / BATCH  # the mean of each seed, added up
-        slopes = torch.autograd.grad(loss, parameters)
-        with torch.no_grad():
-            for parameter, slope in zip(parameters, slopes, strict=True):
-                parameter.sub_(rate * slope)
-            if step % EVERY == 0:
+        descend(loss, parameters, rate)
+        if step % EVERY == 0:
+            with torch.no_grad():
                 logits, inputs = network.look(data.x, validation.x)
-                accuracies.append(accuracy(logits, validation.labels))
-                percentiles.append(inputs.quantile(torch.tensor(list(LEVELS.values())), dim=2))
-                yield step
+            accuracies.append(accuracy(logits, validation.labels))
+            percentiles.append(inputs.quantile(torch.tensor(list(LEVELS.values())), dim=2))
+            yield step
     with torch.no_grad():
         tested = accuracy(network.look(data.x, test.x)[0], test.labels)
     moved = torch.stack(percentiles, 2)  # (levels, seeds, times, units)
