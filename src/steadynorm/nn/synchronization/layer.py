@@ -17,7 +17,10 @@ from ..recomputation import is_recomputation
 from .exchange import join, total
 from .operators import batch_norm_by_joined_moments
 
-__all__ = ["Held", "SyncBatchNorm"]
+__all__ = ["OF_EXCHANGE", "Held", "SyncBatchNorm"]
+
+# attributes that only a synchronized layer has: one that becomes another drops them
+OF_EXCHANGE = ("_held", "_place")
 
 
 class SyncBatchNorm(BatchNormBase):

@@ -16,6 +16,7 @@ from ...nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ...nn.catalogue import CATALOGUE
 from ...nn.statistics import WideStatistics
 from ...nn.synchronization import SyncBatchNorm
+from ...nn.synchronization.layer import OF_EXCHANGE
 from ...nn.variants.domain import DomainBatchNormBase, active_domain
 from ...nn.variants.whitening import WhiteningBase
 from ..layers import Layer
@@ -104,9 +105,7 @@ def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[
         method = next(m for m in CATALOGUE if m.name == to)
         kind = _by_dimension(method.layers, module, to)
     form = _built(module, kind, settings | dict(options), options)
-    if isinstance(
-        form.module, SyncBatchNorm
-    ):  # which is for any number of dimensions: there is a way back all the same
+    if isinstance(form.module, SyncBatchNorm):  # for any number of dimensions: there is a way back all the same
         plain = {"class": _by_dimension(BATCH, module, to)}
         vars(form.module)[SYNCHRONIZED] = vars(module).get(SYNCHRONIZED, plain)
     return form
@@ -208,7 +207,7 @@ def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], o
     except TypeError as error:
         raise ArgumentError(f"{kind.__name__} cannot be made of {settings}: {error}") from error
     # What users have hung on the layer stays, too.
-    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys() - {SYNCHRONIZED, "_held", "_place"}
+    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys() - {SYNCHRONIZED, *OF_EXCHANGE}
     vars(form).update({name: vars(module)[name] for name in own})
     for name, value in carried.items():
         setattr(form, name, value)

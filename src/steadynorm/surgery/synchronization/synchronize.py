@@ -10,7 +10,7 @@ from torch.distributed import ProcessGroup
 from ...nn.batchnorm import BatchNormBase
 from ...nn.frozen import FrozenBatchNormBase
 from ...nn.synchronization import SyncBatchNorm
-from ...nn.synchronization.layer import Held
+from ...nn.synchronization.layer import OF_EXCHANGE, Held
 from ...reports import Report
 from ..conversion.become import why_not_another
 from ..conversion.forms import MEMORY, SYNCHRONIZED
@@ -46,7 +46,7 @@ def synchronize_(model: nn.Module, process_group: ProcessGroup | None = None) ->
     """
 
     def synchronize(module: nn.Module) -> None:
-        before: dict[str, Any] = {"class": type(module), "added": [], "dtype": None}
+        before: dict[str, Any] = {"class": type(module)}
         own = getattr(module, "process_group", None)
         theirs = not isinstance(module, BatchNormBase)
         if theirs:
@@ -79,7 +79,7 @@ def desynchronize_(model: nn.Module) -> Report:
     def desynchronize(module: nn.Module) -> None:
         assert isinstance(module, SyncBatchNorm)
         before = vars(module).pop(SYNCHRONIZED)
-        for name in ("_held", "_place"):
+        for name in OF_EXCHANGE:
             vars(module).pop(name, None)
         module.__class__ = before["class"]
         if issubclass(before["class"], BatchNormBase):
