@@ -11,10 +11,16 @@ template <class T, class Act> struct Forward {
   const T *x, *residual;
   T* y;
 
-  template <int N> STEADYNORM_INLINE void operator()(Lanes<N>, int64_t i, const Values<A, N>& v) const {
+  T* result() const { return y; }
+  STEADYNORM_INLINE void ahead(int64_t i) const {
+    fetch(x + i);
+    if (residual) fetch(residual + i);
+  }
+
+  template <int N> STEADYNORM_INLINE void at(Lanes<N>, int64_t i, const Values<A, N>& v, bool streams) const {
     auto z = (load<N>(x + i) - v.mean) * v.scale + v.shift;
     if (residual) z += load<N>(residual + i);
-    store<N>(y + i, Act::template value<A, N>(z));
+    put<N>(y + i, Act::template value<A, N>(z), streams);
   }
 };
 
@@ -24,9 +30,12 @@ template <class T, class Act> struct Inverse {
   const T* y;
   T* x;
 
-  template <int N> STEADYNORM_INLINE void operator()(Lanes<N>, int64_t i, const Values<A, N>& v) const {
+  T* result() const { return x; }
+  STEADYNORM_INLINE void ahead(int64_t i) const { fetch(y + i); }
+
+  template <int N> STEADYNORM_INLINE void at(Lanes<N>, int64_t i, const Values<A, N>& v, bool streams) const {
     const auto z = Act::template inverse<A, N>(load<N>(y + i));
-    store<N>(x + i, (z - v.shift) / v.scale + v.mean);
+    put<N>(x + i, (z - v.shift) / v.scale + v.mean, streams);
   }
 };
 
@@ -38,7 +47,13 @@ template <class T, class Act> struct Gradient {
   static constexpr int sums_at_once = Act::cheap ? 4 : 1;
   bool constant;  // the statistics do not depend on x, so that dx is known at once
 
-  template <int N> STEADYNORM_INLINE vec<A, N> at(int64_t i, const Values<A, N>& v, vec<A, N> centred) const {
+  T* result() const { return dx; }
+  STEADYNORM_INLINE void ahead(int64_t i) const {
+    fetch(x + i), fetch(dy + i);
+    if (saved) fetch(saved + i);
+  }
+
+  template <int N> STEADYNORM_INLINE vec<A, N> gradient(int64_t i, const Values<A, N>& v, vec<A, N> centred) const {
     const auto above = load<N>(dy + i);
     if constexpr (std::is_same_v<Act, Identity>) return above;
     else {
@@ -53,18 +68,18 @@ template <class T, class Act> struct Gradient {
   // The terms of Σ dz and Σ dz (x − mean).
   template <int N> STEADYNORM_INLINE void measure(Lanes<N>, int64_t i, const Values<A, N>& v, vec<A, N>* sums) const {
     const auto centred = load<N>(x + i) - v.mean;
-    const auto g = at<N>(i, v, centred);
+    const auto g = gradient<N>(i, v, centred);
     if (dz) store<N>(dz + i, g);
     if (dx && constant) store<N>(dx + i, g * v.scale);
     sums[0] = g;
     sums[1] = g * centred;
   }
 
-  template <int N> STEADYNORM_INLINE void operator()(Lanes<N>, int64_t i, const Values<A, N>& v) const {
+  template <int N> STEADYNORM_INLINE void at(Lanes<N>, int64_t i, const Values<A, N>& v, bool streams) const {
     const auto centred = load<N>(x + i) - v.mean;
     // what bfloat16 rounded would not cancel against the sums
-    const auto g = std::is_same_v<T, A> && dz ? load<N>(dz + i) : at<N>(i, v, centred);
-    store<N>(dx + i, g * v.scale + (centred * v.slope + v.offset));
+    const auto g = std::is_same_v<T, A> && dz ? load<N>(dz + i) : gradient<N>(i, v, centred);
+    put<N>(dx + i, g * v.scale + (centred * v.slope + v.offset), streams);
   }
 };
 
@@ -75,27 +90,37 @@ template <class A> struct Step {
   virtual void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width) const = 0;
 };
 
-// f(lanes, i, values) everywhere.
+// f.at(lanes, i, values, streams) everywhere; what is large is streamed, if it lies so that it can be.
 template <class A, class F> struct Each final : Step<A> {
+  using T = std::remove_pointer_t<decltype(std::declval<F>().result())>;
   const F f;
-  explicit Each(const F& of) : f(of) {}
+  const bool streams;
+  Each(const F& of, const Layout& layout) : f(of), streams(layout.streams_to(of.result())) {}
 
   void block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const override {
     planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
       const Feature<A> feature = features.at(channel);  // copies, which no store can change: they stay in registers
       const F copy = f;
+      const bool past = streams;
+      if (past)  // up to the first whole line
+        for (int64_t left = until_line(f.result() + offset) / sizeof(T); left > 0 && n > 0; --left, --n, ++offset)
+          copy.at(Lanes<1>{}, offset, feature.template values<1>(), past);
       sweep<A>(n, [&](auto lanes, int64_t i) STEADYNORM_LAMBDA {
-        copy(lanes, offset + i, feature.template values<decltype(lanes)::count>());
+        copy.at(lanes, offset + i, feature.template values<decltype(lanes)::count>(), past);
       });
     });
+    if (streams) drain();
   }
 
   void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width) const override {
     const F copy = f;
-    each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
+    const bool past = streams;
+    const auto ahead = [&](int64_t i) STEADYNORM_LAMBDA { copy.ahead(start + i); };
+    each_rows<T>(rows, width, past, ahead, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
       const auto values = wide.template along<decltype(lanes)::count>(c);
-      for (int64_t row = first; row < last; ++row) copy(lanes, start + row * width + c, values);
+      for (int64_t row = first; row < last; ++row) copy.at(lanes, start + row * width + c, values, past);
     });
+    if (streams) drain();
   }
 };
 
@@ -146,7 +171,8 @@ template <class A> struct Summed {
 template <class T, class Act> struct GradientSums final : Summed<arithmetic<T>> {
   using A = arithmetic<T>;
   const Gradient<T, Act> gradient;
-  explicit GradientSums(const Gradient<T, Act>& of) : gradient(of) {}
+  const bool is_large;
+  GradientSums(const Gradient<T, Act>& of, const Layout& layout) : gradient(of), is_large(layout.is_large()) {}
 
   Pair block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const override {
     Sums<A, 2, Gradient<T, Act>::sums_at_once> sums;
@@ -163,9 +189,11 @@ template <class T, class Act> struct GradientSums final : Summed<arithmetic<T>> 
   void group(const Features<A>& wide, int64_t start, int64_t rows, int64_t width, A* sums) const override {
     const Gradient<T, Act> copy = gradient;
     const auto values = [&](auto lanes, int64_t c) { return wide.template along<decltype(lanes)::count>(c); };
-    sum_rows<2>(rows, width, sums, values, [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
+    const auto ahead = [&](int64_t i) STEADYNORM_LAMBDA { copy.ahead(start + i); };
+    const auto measure = [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
       copy.measure(lanes, start + i, v, terms);
-    });
+    };
+    sum_rows<2, T>(rows, width, sums, is_large, ahead, values, measure);
   }
 };
 
@@ -237,7 +265,7 @@ std::vector<Moments> normalize_by_batch(const Inputs<T>& in, Affine<arithmetic<T
     affine.set(c, statistics);
   };
   with_activation(in.activation, [&](auto act) {
-    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y});
+    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y}, in.layout);
     measure_and_apply<T>(in.x, in.layout, affine.features, settle, step);
   });
   return batch;
@@ -245,7 +273,7 @@ std::vector<Moments> normalize_by_batch(const Inputs<T>& in, Affine<arithmetic<T
 
 template <class T> void normalize(const Inputs<T>& in, const Affine<arithmetic<T>>& affine, T* y) {
   with_activation(in.activation, [&](auto act) {
-    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y});
+    const Each<arithmetic<T>, Forward<T, decltype(act)>> step({in.x, in.extra, y}, in.layout);
     apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
   });
 }
@@ -254,7 +282,7 @@ template <class T> bool recover(const Inputs<T>& in, const Affine<arithmetic<T>>
   bool invertible = false;
   with_activation(in.activation, [&](auto act) {
     if constexpr (decltype(act)::invertible) {
-      const Each<arithmetic<T>, Inverse<T, decltype(act)>> step({in.x, x});
+      const Each<arithmetic<T>, Inverse<T, decltype(act)>> step({in.x, x}, in.layout);
       apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
       invertible = true;
     }
@@ -273,15 +301,15 @@ void backward(const Inputs<T>& in, const T* dy, Affine<arithmetic<T>>& affine, S
   };
   with_activation(in.activation, [&](auto act) {
     const Gradient<T, decltype(act)> gradient{in.x, dy, in.extra, out.dx, out.dz, out.constant};
-    const GradientSums<T, decltype(act)> sums(gradient);
-    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step(gradient);
+    const GradientSums<T, decltype(act)> sums(gradient, in.layout);
+    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step(gradient, in.layout);
     sum_and_apply<arithmetic<T>>(sums, in.layout, affine.features, settle, out.dx && !out.constant ? &step : nullptr);
   });
 }
 
 template <class T> void backward_apply(const Inputs<T>& in, const T* dy, const Affine<arithmetic<T>>& affine, T* dx) {
   with_activation(in.activation, [&](auto act) {
-    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step({in.x, dy, in.extra, dx, nullptr, false});
+    const Each<arithmetic<T>, Gradient<T, decltype(act)>> step({in.x, dy, in.extra, dx, nullptr, false}, in.layout);
     apply_everywhere<arithmetic<T>>(in.layout, affine.features, step);
   });
 }

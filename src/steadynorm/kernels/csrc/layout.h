@@ -18,12 +18,21 @@ int64_t threads();
 
 constexpr int64_t grain = 32768;         // numbers below which a second thread does not pay, torch's own choice
 constexpr int64_t block_numbers = 4096;  // of one feature, summed twice while they are in the first cache
+constexpr int64_t large_bytes = 1 << 23;      // of a tensor that would push others out of the caches
 
 struct Layout {
   bool dense, rows;
+  int64_t bytes;  // of a number
   int64_t n, c, s;  // rows have s = 1
   int64_t numel() const { return n * c * s; }
   int64_t values() const { return n * s; }  // of one feature
+
+  bool is_large() const { return numel() * bytes >= large_bytes; }
+
+  // Whether what is written to p can be streamed: rows must be whole lines, but planes may begin within one.
+  bool streams_to(const void* p) const {
+    return is_large() && (!rows || (until_line(p) == 0 && c * bytes % line_bytes == 0));
+  }
 };
 
 // What the kernels need of a feature; `slope` and `offset` in the backward pass only.
@@ -122,9 +131,10 @@ struct Planes {
 
 // Rows; short ones are walked `fold` at a time as one, so that vectors are filled. What is left over is `rest` rows.
 struct Rows {
+  bool is_large;
   int64_t c, fold, wide, rows, rest, groups;
 
-  explicit Rows(const Layout& layout) : c(layout.c) {
+  explicit Rows(const Layout& layout) : is_large(layout.is_large()), c(layout.c) {
     fold = std::clamp<int64_t>(c == 0 ? 1 : 64 / c, 1, std::max<int64_t>(1, layout.n));
     wide = c * fold;
     rows = layout.n / fold;
@@ -150,23 +160,33 @@ struct Rows {
 };
 
 // Call f(Lanes<N>, first, last, c) for the rows [first, last), a few at once, and the columns [c, c + N): what is known
-// of a column is loaded once for those rows, and memory is read in order. Going down all the rows with a strip of columns
-// would keep more in registers, and wait for memory at every row.
-template <class A, class F> STEADYNORM_INLINE void each_rows(int64_t rows, int64_t width, F&& f) {
-  constexpr int64_t at_once = 4;
+// of a column is loaded once for those rows. Going down all the rows with a strip of columns would keep more in
+// registers, and wait for memory at every row.
+//
+// If it `asks`, ahead(i) asks for the line of memory at i: the rows that come next, in the order in which they lie,
+// since by itself a processor foresees one run well, and not several short ones at once.
+template <class T, class P, class F>
+STEADYNORM_INLINE void each_rows(int64_t rows, int64_t width, bool asks, P&& ahead, F&& f) {
+  constexpr int64_t at_once = 4, line = line_bytes / sizeof(T), short_rows = 2048 / sizeof(T);
   for (int64_t first = 0; first < rows; first += at_once) {
-    const int64_t last = std::min(rows, first + at_once);
-    sweep<A>(width, [&](auto lanes, int64_t c) STEADYNORM_LAMBDA { f(lanes, first, last, c); });
+    const int64_t last = std::min(rows, first + at_once), next = first + at_once;
+    const bool asks_now = asks && width <= short_rows && next + at_once <= rows;
+    sweep<arithmetic<T>>(width, [&](auto lanes, int64_t c) STEADYNORM_LAMBDA {
+      if (asks_now)
+        for (int64_t i = 0; i < at_once * decltype(lanes)::count; i += line) ahead(next * width + at_once * c + i);
+      f(lanes, first, last, c);
+    });
   }
 }
 
 // sums[k][channel] += v[k] over the rows, where f(Lanes<N>, offset, values of the channel, v) fills v.
-template <int K, class A, class G, class F>
-STEADYNORM_INLINE void sum_rows(int64_t rows, int64_t width, A* sums, G&& values, F&& f) {
-  each_rows<A>(rows, width, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
+template <int K, class T, class P, class G, class F>
+STEADYNORM_INLINE void sum_rows(int64_t rows, int64_t width, arithmetic<T>* sums, bool asks, P&& ahead, G&& values,
+                                F&& f) {
+  each_rows<T>(rows, width, asks, ahead, [&](auto lanes, int64_t first, int64_t last, int64_t c) STEADYNORM_LAMBDA {
     constexpr int N = decltype(lanes)::count;
     const auto of = values(lanes, c);
-    vec<A, N> total[K], v[K];
+    vec<arithmetic<T>, N> total[K], v[K];
     STEADYNORM_UNROLL
     for (int k = 0; k < K; ++k) total[k] = load<N>(sums + k * width + c);
     for (int64_t row = first; row < last; ++row) {

@@ -89,17 +89,20 @@ STEADYNORM_KERNEL RowMoments group_moments(const T* x, const Rows& layout, int64
   for (int64_t row = 0; row < rows; row += layout.rows_a_block()) {
     const int64_t n = std::min(layout.rows_a_block(), rows - row);
     const T* block = x + row * width;
+    const auto ahead = [&](int64_t i) STEADYNORM_LAMBDA { fetch(block + i); };
     std::fill(buffer.begin(), buffer.end(), A(0));
-    sum_rows<1>(n, width, middle, nothing, [&](auto lanes, int64_t i, auto, auto* v) STEADYNORM_LAMBDA {
+    const auto value = [&](auto lanes, int64_t i, auto, auto* v) STEADYNORM_LAMBDA {
       v[0] = load<decltype(lanes)::count>(block + i);
-    });
+    };
+    sum_rows<1, T>(n, width, middle, layout.is_large, ahead, nothing, value);
 #pragma omp simd
     for (int64_t c = 0; c < width; ++c) middle[c] /= A(n);
     const auto middles = [&](auto lanes, int64_t c) { return load<decltype(lanes)::count>(middle + c); };
-    sum_rows<2>(n, width, sums, middles, [&](auto lanes, int64_t i, auto mean, auto* v) STEADYNORM_LAMBDA {
+    const auto deviation = [&](auto lanes, int64_t i, auto mean, auto* v) STEADYNORM_LAMBDA {
       v[0] = load<decltype(lanes)::count>(block + i) - mean;
       v[1] = v[0] * v[0];
-    });
+    };
+    sum_rows<2, T>(n, width, sums, false, ahead, middles, deviation);
     moments.merge(n, middle, sums, sums + width);
   }
   return moments;

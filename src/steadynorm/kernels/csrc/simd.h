@@ -86,6 +86,9 @@ template <int N, class T> inline vec<arithmetic<T>, N> load(const T* p) {
   }
 }
 
+// Ask for the line of memory at p; it need not be there.
+template <class T> STEADYNORM_INLINE void fetch(const T* p) { __builtin_prefetch(p); }
+
 // To bfloat16 it rounds to the nearest, ties to even; a NaN stays one, whatever its last bits.
 template <int N, class T> inline void store(T* p, vec<arithmetic<T>, N> v) {
   if constexpr (std::is_same_v<T, bfloat16>) {
@@ -97,6 +100,36 @@ template <int N, class T> inline void store(T* p, vec<arithmetic<T>, N> v) {
     std::memcpy(p, &v, sizeof v);
   }
 }
+
+constexpr int64_t line_bytes = 64;  // of memory, as it is cached
+
+// Store, or stream past the caches, which reads no line before it is written: whole vectors only, aligned.
+template <int N, class T> STEADYNORM_INLINE void put(T* p, vec<arithmetic<T>, N> v, bool streams) {
+  if constexpr (std::is_same_v<T, arithmetic<T>> && N == width<T>) {
+    if (streams) {
+#if defined(__clang__)
+      return __builtin_nontemporal_store(v, (vec<T, N>*)p);
+#elif defined(__AVX512F__)
+      if constexpr (sizeof(T) == 4) return __builtin_ia32_movntps512(p, v);
+      else return __builtin_ia32_movntpd512(p, v);
+#elif defined(__AVX__)
+      if constexpr (sizeof(T) == 4) return __builtin_ia32_movntps256(p, v);
+      else return __builtin_ia32_movntpd256(p, v);
+#endif
+    }
+  }
+  store<N>(p, v);
+}
+
+// From here on other threads see what was streamed.
+inline void drain() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+// How many bytes are left of the line at p, if it has begun.
+inline int64_t until_line(const void* p) { return -reinterpret_cast<uintptr_t>(p) % line_bytes; }
 
 template <class A, int N> inline vec<A, N> broadcast(A a) { return a - vec<A, N>{}; }  // a + 0 would lose −0
 

@@ -29,12 +29,12 @@ inline Layout layout_of(const Tensor& x) {
   };
   int64_t positions = 1;
   for (int64_t axis = 2; axis < axes; ++axis) positions *= sizes[axis];
-  const int64_t n = sizes[0], c = sizes[1];
+  const int64_t n = sizes[0], c = sizes[1], bytes = x.element_size();
   const bool planes = follows([&](int64_t k) { return axes - 1 - k; });
-  if (planes && c == 1) return {true, false, 1, 1, n * positions};
-  if (planes && positions > 1) return {true, false, n, c, positions};
+  if (planes && c == 1) return {true, false, bytes, 1, 1, n * positions};
+  if (planes && positions > 1) return {true, false, bytes, n, c, positions};
   const bool rows = follows([&](int64_t k) { return k == 0 ? 1 : k == axes - 1 ? 0 : axes - k; });
-  return {planes || rows, true, n * positions, c, 1};
+  return {planes || rows, true, bytes, n * positions, c, 1};
 }
 
 // A tensor of this one's sizes and strides, or a vector, not filled.
