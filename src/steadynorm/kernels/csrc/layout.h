@@ -18,7 +18,7 @@ int64_t threads();
 
 constexpr int64_t grain = 32768;         // numbers below which a second thread does not pay, torch's own choice
 constexpr int64_t block_numbers = 4096;  // of one feature, summed twice while they are in the first cache
-constexpr int64_t large_bytes = 1 << 23;      // of a tensor that would push others out of the caches
+constexpr int64_t large_bytes = 1 << 22;      // of a tensor that would push others out of the caches
 
 struct Layout {
   bool dense, rows;
