@@ -25,7 +25,7 @@ def layers() -> Iterator[dict[str, Any]]:
     """Measure single layers; ``torch.compile`` takes part where most time goes."""
     yield from rows(
         compare_layers(
-            rounds=7,
+            rounds=15,
             compiled=lambda case: case.work == "forward+backward" and case.activation == "relu" and not case.residual,
             progress=lambda case: print(case, file=sys.stderr),
         )

@@ -192,7 +192,11 @@ def layers(rows: Sequence[Mapping[str, Any]]) -> Report:
     ]
     means = []
     for layout in ("contiguous", "channels_last"):
-        images = [row["speed-up"] for row in shown if row["layout"] == layout and row["shape"].count("×") == 3]
+        images = [
+            row["speed-up"]
+            for row in shown
+            if row["layout"] == layout and row["shape"].count("×") == 3 and not row["shape"].endswith("×1×1")
+        ]
         means.append(f"{geometric_mean(images):.2f} {layout}")
     slower = [
         f"{row['shape']} {row['layout']}, {row['work']}, {row['activation']} ({row['speed-up']:.2f})"
@@ -200,7 +204,7 @@ def layers(rows: Sequence[Mapping[str, Any]]) -> Report:
         if row["speed-up"] < 1
     ]
     notes = (
-        "Copies: our time as a multiple of copying the input. Geometric mean of the speed-up over the images: "
+        "Copies: our time as a multiple of copying the input. Geometric mean of the speed-up over the images, without 1×1: "
         f"{' and '.join(means)}.",
         f"Of all {len(rows)} cases measured (forward and backward, forward alone, inference; ReLU, SiLU, residual and "
         f"ReLU), torch is faster in {len(slower)}" + (f": {'; '.join(slower)}." if slower else "."),

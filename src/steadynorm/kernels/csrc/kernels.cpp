@@ -11,6 +11,7 @@ template <class T, class Act> struct Forward {
   const T *x, *residual;
   T* y;
 
+  static constexpr bool cheap = Act::cheap;
   T* result() const { return y; }
   STEADYNORM_INLINE void ahead(int64_t i) const {
     fetch(x + i);
@@ -30,6 +31,7 @@ template <class T, class Act> struct Inverse {
   const T* y;
   T* x;
 
+  static constexpr bool cheap = Act::cheap;
   T* result() const { return x; }
   STEADYNORM_INLINE void ahead(int64_t i) const { fetch(y + i); }
 
@@ -44,7 +46,8 @@ template <class T, class Act> struct Gradient {
   using A = arithmetic<T>;
   const T *x, *dy, *saved;
   T *dx, *dz;
-  static constexpr int sums_at_once = Act::cheap ? 4 : 1;
+  static constexpr bool cheap = Act::cheap;
+  static constexpr int sums_at_once = cheap ? 4 : 1;
   bool constant;  // the statistics do not depend on x, so that dx is known at once
 
   T* result() const { return dx; }
@@ -95,7 +98,7 @@ template <class A, class F> struct Each final : Step<A> {
   using T = std::remove_pointer_t<decltype(std::declval<F>().result())>;
   const F f;
   const bool streams;
-  Each(const F& of, const Layout& layout) : f(of), streams(layout.streams_to(of.result())) {}
+  Each(const F& of, const Layout& layout) : f(of), streams(layout.streams_to(of.result(), F::cheap)) {}
 
   void block(const Planes& planes, const Features<A>& features, int64_t channel, int64_t block) const override {
     planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {

@@ -29,9 +29,11 @@ struct Layout {
 
   bool is_large() const { return numel() * bytes >= large_bytes; }
 
-  // Whether what is written to p can be streamed: rows must be whole lines, but planes may begin within one.
-  bool streams_to(const void* p) const {
-    return is_large() && (!rows || (until_line(p) == 0 && c * bytes % line_bytes == 0));
+  // Whether what is written to p is streamed. Rows must be whole lines; planes may begin within one, if it is cheap to
+  // compute the numbers up to the next one by one.
+  bool streams_to(const void* p, bool cheap) const {
+    const bool whole = until_line(p) == 0 && (rows ? c : s) * bytes % line_bytes == 0;
+    return is_large() && (whole || (!rows && cheap));
   }
 };
 
