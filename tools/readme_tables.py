@@ -204,8 +204,8 @@ def layers(rows: Sequence[Mapping[str, Any]]) -> Report:
         if row["speed-up"] < 1
     ]
     notes = (
-        "Copies: our time as a multiple of copying the input. Geometric mean of the speed-up over the images, those of one "
-        f"pixel left out: {' and '.join(means)}.",
+        "Copies: our time as a multiple of copying the input. Geometric mean of the speed-up over the images, those of "
+        f"one pixel left out: {' and '.join(means)}.",
         f"Of all {len(rows)} cases measured (forward and backward, forward alone, inference; ReLU, SiLU, residual and "
         f"ReLU), torch is faster in {len(slower)}" + (f": {'; '.join(slower)}." if slower else "."),
     )

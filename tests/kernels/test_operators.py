@@ -123,7 +123,7 @@ def test_inference_equals_torch(dtype, activation):
             compare(ours(*inputs, activation, statistics), reference(*inputs, activation, statistics), dtype)
 
 
-# Above 4 MiB results are streamed past the caches: planes that begin within a line, short rows and long ones, folded
+# From 4 MiB on results are streamed past the caches: planes that begin within a line, short rows and long ones, folded
 # ones with one left over, and rows that do not fill their lines and are not streamed.
 LARGE = [
     ((3, 7, 317, 331), "contiguous"),

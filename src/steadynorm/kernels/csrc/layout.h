@@ -18,7 +18,7 @@ int64_t threads();
 
 constexpr int64_t grain = 32768;         // numbers below which a second thread does not pay, torch's own choice
 constexpr int64_t block_numbers = 4096;  // of one feature, summed twice while they are in the first cache
-constexpr int64_t large_bytes = 1 << 22;      // more would push others out of the caches
+constexpr int64_t large_bytes = 1 << 22;      // as many would push others out of the caches
 
 struct Layout {
   bool dense, rows;
@@ -27,7 +27,7 @@ struct Layout {
   int64_t numel() const { return n * c * s; }
   int64_t values() const { return n * s; }  // of one feature
 
-  bool is_large() const { return numel() * bytes > large_bytes; }
+  bool is_large() const { return numel() * bytes >= large_bytes; }
 
   // Whether what is written to p is streamed. Rows must be whole lines; planes may begin within one, if it is cheap to
   // compute the numbers up to the next one by one.
