@@ -36,6 +36,8 @@ _LINK = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ()
 # Nothing of -ffast-math: it drops tests for NaN, and a library linked with it makes the process flush denormals to 0.
 _TUNED = "-mcpu=native" if _ARM else "-march=native"
 FLAGS = ("-std=c++17", "-O2", "-fopenmp-simd", _TUNED, "-fPIC", "-fvisibility=hidden", "-w")
+# What float64 is compiled with besides: it serves checks rather than training, and the first call waits for it.
+QUICKLY = ("-O1", "-finline-small-functions")
 
 
 class NoCompiler(Exception):
@@ -58,7 +60,8 @@ def cache() -> Path:
 def entry() -> Path:
     """Return the folder in the cache for this torch, processor and source; no compiler is looked for."""
     digest = hashlib.sha256()
-    for part in (torch.__version__, *FLAGS, os.environ.get("CXX", ""), platform.machine(), _processor_features()):
+    machine = (platform.machine(), _processor_features())
+    for part in (torch.__version__, *FLAGS, *QUICKLY, os.environ.get("CXX", ""), *machine):
         digest.update(part.encode() + b"\0")
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -153,7 +156,8 @@ def _compile(command: list[str], output: Path) -> str | None:
     """Compile the units side by side and link them; return None, or what the compiler said when it failed."""
     home, folder = Path(torch.__file__).parent, output.parent
     units = [("operators.cpp", "operators", ["-isystem", str(home / "include")])]
-    units += [("kernels.cpp", name, [f"-DSTEADYNORM_TYPE={name}"]) for name in ("float", "double", "bfloat16")]
+    types = {"float": (), "bfloat16": (), "double": QUICKLY}
+    units += [("kernels.cpp", name, [f"-DSTEADYNORM_TYPE={name}", *more]) for name, more in types.items()]
     lines = [
         [*command, *FLAGS, *options, "-c", str(SOURCES / source), "-o", str(folder / f"{name}.o")]
         for source, name, options in units
