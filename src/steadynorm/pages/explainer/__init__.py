@@ -15,6 +15,8 @@ numbers to pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, MissingExtraError
@@ -24,7 +26,28 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "figure", "render"]
 
-NAMES = ("saturation", "bias", "affine", "rate", "ladder")
+_STORY = (
+    "saturation",
+    "bias",
+    "affine",
+    "gradient",
+    "population",
+    "folding",
+    "scale",
+    "depth",
+    "rate",
+    "ladder",
+    "landscape",
+    "small-batches",
+    "train",
+)
+
+
+def _module(name: str) -> str:
+    return f"{__name__}.{name.replace('-', '_')}"
+
+
+NAMES = tuple(name for name in _STORY if find_spec(_module(name)))  # in the order of the story
 
 
 def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | None = None) -> str:
@@ -58,12 +81,10 @@ def figure(name: str) -> Figure:
 
 def _build(name: str, record: Mapping[str, Any] | None = None) -> Figure:
     try:
-        from . import affine, bias, ladder, rate, saturation
+        build = import_module(_module(name)).build
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"figures need {error.name}, which is not installed; run: pip install 'steadynorm[lab]'"
         ) from error
-    if name == "ladder":
-        return ladder.build(ladder.committed_record() if record is None else record)
-    builders = {"saturation": saturation.build, "bias": bias.build, "affine": affine.build, "rate": rate.build}
-    return builders[name]()
+    figure: Figure = build(record) if name == "ladder" else build()
+    return figure

@@ -24,6 +24,7 @@ class Slider:
         low, high, step: the values of the handle; frame k belongs to ``low + k * step``.
         start: the value at first and after a reset.
         continuous: the chart may set values between the steps.
+        letter: the key of the letter (:mod:`.letters`) that the handle moves; it lights up with that letter.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Slider:
     step: float
     start: float
     continuous: bool = False
+    letter: str = ""
 
     @property
     def values(self) -> list[float]:
@@ -65,6 +67,7 @@ class Figure:
         picture: an SVG drawing of the state at the start.
         controls: what the reader can move.
         arrays: the frames. They reach the browser as float32; the script maps them to pixels and to digits.
+        places: frames that are drawn and never written out; 16 bits between their ends are finer than a pixel.
         values: further plain values for the script.
         facts: numbers for the prose around the figure, already written as text.
     """
@@ -75,6 +78,7 @@ class Figure:
     picture: Markup
     controls: Sequence[Slider | Choice]
     arrays: Mapping[str, Tensor]
+    places: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,7 +87,8 @@ class Figure:
         """All that the script needs, as JSON that may stand in a script element."""
         document = {
             "controls": [asdict(control) for control in self.controls],
-            "arrays": {name: _pack(array) for name, array in self.arrays.items()},
+            "arrays": {name: _pack(array) for name, array in self.arrays.items()}
+            | {name: _pack_places(array) for name, array in self.places.items()},
             "values": dict(self.values),
         }
         return Markup(json.dumps(document, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"))
@@ -99,3 +104,14 @@ def _pack(array: Tensor) -> dict[str, Any]:
     """Write an array as its shape and the base64 of its float32 values, little end first."""
     values = array.detach().cpu().numpy().astype("<f4")
     return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode("ascii")}
+
+
+def _pack_places(array: Tensor) -> dict[str, Any]:
+    """Write an array in 16 bits a value: its range in 65,534 equal steps; 65,535 stands for NaN."""
+    values = array.detach().double().cpu()
+    known = values[~values.isnan()]
+    low, high = float(known.min()), float(known.max())
+    steps = ((values - low) / ((high - low) or 1.0) * 65534).round().nan_to_num(65535)
+    words = steps.numpy().astype("<u2").tobytes()
+    packed = base64.b64encode(words).decode("ascii")
+    return {"shape": list(array.shape), "low": low, "high": high, "uint16": packed}

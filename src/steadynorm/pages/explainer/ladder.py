@@ -57,11 +57,15 @@ def crossings(steps: Tensor, means: Tensor, targets: Tensor) -> Tensor:
     return torch.where(there.any(-1), steps[there.float().argmax(-1)], torch.nan)
 
 
-def build(record: Record) -> Figure:
+def build(record: Record | None = None) -> Figure:
     """Return the figure of one record: curves, and for every target, a tenth of a per cent apart, who reaches it when.
+
+    Args:
+        record: a record of the ladder; None for the one that comes with the package.
 
     Raises: DataError when the record is of another claim.
     """
+    record = committed_record() if record is None else record
     if record.get("claim") != "ladder":
         raise DataError(f"the figure needs a record of the claim ladder, received one of {record.get('claim')!r}")
     steps, means = mean_curves(record)

@@ -104,7 +104,9 @@ class Panel {
     if (y.title) draw("text", { class: "title", x: this.left, y: this.top - 10 }, group, y.title);
     const id = `clip-${++Panel.count}`;
     const clip = draw("clipPath", { id }, svg);
-    draw("rect", { x: this.left - 6, y: this.top - 6, width: this.width + 12, height: this.height + 12 }, clip);
+    const room = box.room ?? 6; // for marks that stand on the frame
+    const size = { width: this.width + 2 * room, height: this.height + 2 * room };
+    draw("rect", { x: this.left - room, y: this.top - room, ...size }, clip);
     this.marks = draw("g", { "clip-path": `url(#${id})` }, svg);
     this.above = draw("g", {}, svg);
   }
@@ -145,6 +147,7 @@ class Figure extends HTMLElement {
       this.inputs[control.name] = control.options ? this.buildChoice(control) : this.buildSlider(control);
     }
     this.outputs = {};
+    this.quotes = {};
     for (const [name, label] of this.constructor.readouts) {
       const pair = make("div", {}, this.readouts);
       make("dt", {}, pair, label);
@@ -156,12 +159,15 @@ class Figure extends HTMLElement {
     this.region = make("p", { class: "unseen", role: "status" }, live);
   }
 
-  buildSlider({ name, label, low, high, step }) {
-    const row = make("label", { class: "slider" }, this.handles);
+  buildSlider({ name, label, low, high, step, letter }) {
+    const row = make("label", { class: "slider", ...(letter && { "data-letter": letter }) }, this.handles);
     const input = make("input", { type: "range", name, min: low, max: high, step }, row);
     const words = make("span", {}, row, `${label} `);
     input.shown = make("output", {}, words);
-    input.oninput = () => this.change({ [name]: input.valueAsNumber });
+    input.oninput = () => {
+      this.stopPlaying?.();
+      this.change({ [name]: input.valueAsNumber });
+    };
     return input;
   }
 
@@ -180,6 +186,7 @@ class Figure extends HTMLElement {
   addButtons() {}
 
   reset() {
+    this.stopPlaying?.();
     this.change(this.starts(), true);
   }
 
@@ -240,11 +247,40 @@ class Figure extends HTMLElement {
     this.spoken = sentence;
   }
 
-  /** Write one number below the chart, with its full value beside it for whoever checks. */
+  /** Write one number below the chart, with its full value beside it for whoever checks, and wherever the text around
+   * the figure quotes it. */
   tell(name, value, text) {
     const output = this.outputs[name];
     write(output, text);
     output.dataset.value = value;
+    this.quotes[name] ??= [...document.querySelectorAll(`[data-live="${this.id}.${name}"]`)];
+    for (const quote of this.quotes[name]) write(quote, text);
+  }
+
+  /** A button that runs a slider from its low end to its high one, `perSecond` steps a second, and stops it. */
+  addPlay(buttons, name, perSecond) {
+    const { low, high, step } = this.controls.find((control) => control.name === name);
+    const button = make("button", { type: "button", class: "play" }, buttons, "Play");
+    let began = null;
+    const stop = () => {
+      began = null;
+      write(button, "Play");
+    };
+    const run = (now) => {
+      if (began === null) return;
+      const value = low + ((now - began) / 1000) * perSecond * step;
+      this.change({ [name]: value });
+      if (value >= high) stop();
+      else requestAnimationFrame(run);
+    };
+    button.onclick = () => {
+      if (began !== null) return stop();
+      const at = this.state[name] < high ? this.state[name] : low;
+      began = performance.now() - ((at - low) / step / perSecond) * 1000;
+      write(button, "Pause");
+      requestAnimationFrame(run);
+    };
+    this.stopPlaying = stop;
   }
 
   /** Put a slider under a panel, so that its thumb stands below the value that the chart shows. */
@@ -271,6 +307,7 @@ class Figure extends HTMLElement {
       event.stopPropagation();
       if (event.pointerType !== "touch" || free) {
         target.setPointerCapture(event.pointerId);
+        this.stopPlaying?.();
         follow = begin(point(event));
         follow?.(point(event));
         this.classList.add("drags");
@@ -282,6 +319,7 @@ class Figure extends HTMLElement {
       const at = point(event);
       if (pending && Math.abs(at.x - pending.x) > Math.max(4, Math.abs(at.y - pending.y))) {
         target.setPointerCapture(event.pointerId);
+        this.stopPlaying?.();
         follow = begin(pending);
         pending = null;
       }
@@ -297,9 +335,11 @@ class Figure extends HTMLElement {
   }
 }
 
-function decode({ shape, float32 }) {
-  const bytes = Uint8Array.from(atob(float32), (letter) => letter.charCodeAt(0));
-  const values = new Float32Array(bytes.buffer);
+/** An array as frames.py packs it: float32, or 16 bits between a low and a high end, of which the last is NaN. */
+function decode({ shape, float32, uint16, low, high }) {
+  const bytes = Uint8Array.from(atob(float32 ?? uint16), (letter) => letter.charCodeAt(0));
+  const unpack = (word) => (word === 65535 ? NaN : low + ((high - low) * word) / 65534);
+  const values = float32 ? new Float32Array(bytes.buffer) : Float32Array.from(new Uint16Array(bytes.buffer), unpack);
   const sizes = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
   const begin = (indices) => indices.reduce((sum, index, axis) => sum + index * sizes[axis], 0);
   return {
