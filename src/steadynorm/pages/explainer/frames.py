@@ -80,7 +80,7 @@ class Figure:
     arrays: Mapping[str, Tensor]
     places: Mapping[str, Tensor] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def data(self) -> Markup:

@@ -94,12 +94,40 @@ def build(record: Record | None = None) -> Figure:
         values={"arms": names, "data": record["data"]["name"], "dashes": DASHES, "anchor": PAPER.start},
         facts={
             "data": record["data"]["name"],
-            "target": f"{start:.1f}",
             "conditions": _conditions(record),
-            "verdict": record["verdict"],
-            "reading": record["reading"],
+            "chance": f"{100 / record['data']['classes']:.1f}",
+            "sigmoid_with": _best(record, "BN-x5-Sigmoid"),
+            "sigmoid_without": _best(record, "Inception-Sigmoid"),
+            "readings": [{"name": record["data"]["name"], "verdict": record["verdict"], "reading": record["reading"]}],
+            **_paper(),
         },
     )
+
+
+def _best(record: Record, name: str) -> str:
+    arm = next(arm for arm in record["arms"] if arm["name"] == name)
+    return f"{100 * arm['best_validation_accuracy']:.1f}"
+
+
+def _paper() -> dict[str, Any]:
+    """What the paper reports, which every record of the ladder carries along."""
+    arms = {arm["name"]: arm["paper"] for arm in committed_record()["arms"]}
+    steps = {name: one["steps_to_target"] for name, one in arms.items()}
+
+    def row(name: str, paper: Record) -> dict[str, str]:
+        rate, taken, best = paper["learning_rate"], paper["steps_to_target"], paper["best_accuracy"]
+        return {
+            "network": name,
+            "learning rate": "not reported" if rate is None else f"{rate:g}",
+            f"steps to {PAPER.start} %": "never" if taken is None else f"{taken / 1e6:.1f} million",
+            "best accuracy": f"{100 * best:.1f} %",
+        }
+
+    return {
+        "paper": [row(name, paper) for name, paper in arms.items()],
+        "paper_ratio": f"{steps['Inception'] / steps['BN-x5']:.1f}",
+        "paper_ratio_alone": f"{steps['Inception'] / steps['BN-Baseline']:.1f}",
+    }
 
 
 def _number(value: float | None) -> float:

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import html
+import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 import steadynorm
 
 from ..results.figures import COLOURS
+from . import story
+from .facts import text_facts
 from .frames import Figure
+from .letters import LETTERS
 
 __all__ = ["frame", "page"]
 
+Record = Mapping[str, Any]
 
-def page(figures: Sequence[Figure], claims: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the whole page: prose around the figures, and the claims it cites, in one file that asks for nothing."""
+
+def page(figures: Sequence[Figure], records: Mapping[str, Record]) -> str:
+    """Return the whole page: the story around the figures, and the claims that it cites, in one file that asks for
+    nothing."""
     named = {figure.name: figure for figure in figures}
-    return _render("page.html", script=_script(*named), figures=named, claims=claims)
+    facts = {name: figure.facts for name, figure in named.items()} | {"text": text_facts()}
+    teller = story.Page(records, facts, named)
+    parts = story.parts(teller)
+    cited = {id: records[id] for id in dict.fromkeys(teller.claims)}
+    return _render(
+        "page.html",
+        script=_script(*named, "reading"),
+        parts=parts,
+        claims=cited,
+        verdicts=Counter(record["verdict"] for record in cited.values()),
+        marks=story.MARKS,
+        letters=Markup(json.dumps({key: letter.meaning for key, letter in LETTERS.items()}, ensure_ascii=False)),
+        sources=[teller.sources[key] for key in sorted(set(teller.cited), key=lambda key: teller.sources[key].label)],
+    )
 
 
 def frame(figure: Figure) -> str:
@@ -34,19 +55,19 @@ def frame(figure: Figure) -> str:
 
 
 def _render(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("steadynorm.pages.explainer", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = story.environment(autoescape=True)
+    environment.filters["sentences"] = _sentences
     return environment.get_template(template).render(
         colours=COLOURS,
-        style=_asset("templates/page.css"),
+        style=_asset("style/page.css") + _asset("style/figures.css"),
         version=steadynorm.__version__,
         **values,
     )
+
+
+def _sentences(text: str) -> list[str]:
+    """A reading sentence by sentence, without its last, which repeats the verdict."""
+    return [sentence for sentence in re.split(r"(?<=\.) (?=[^a-z])", text) if not sentence.startswith("Verdict:")]
 
 
 def _script(*names: str) -> Markup:

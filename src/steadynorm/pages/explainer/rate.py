@@ -63,6 +63,7 @@ def build() -> Figure:
         "smooth_diverges": f"{rates[outcome[:, 1] == DIVERGES].min():g}",
         "jagged_jumps": f"{rates[outcome[:, 0] != SETTLES].min():g}",
         "sharpest": f"{h + a * k * k:g}",
+        "sharpest_limit": f"{2 / (h + a * k * k):.2g}",
         "steps": str(STEPS),
     }
     return Figure(

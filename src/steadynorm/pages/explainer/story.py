@@ -1,0 +1,301 @@
+"""The story of batch normalization, told twice from one source: on the page, and as ``docs/article.md``.
+
+Each part is a Markdown file in ``templates/story/``, in the order of the names. Beside Markdown, a part may call:
+
+========================================  ==============================================================================
+``{{ label("Drift") }}``                  what the contents call the part
+``{{ covers("S1") }}``                    which parts of the material it tells
+``{{ claim("saturation/slopes") }}``      the verdict on the sentence before it, from the committed record
+``{{ told("Yang et al.") }}``             that the sentence before it was only reported, and by whom
+``{{ equation(2) }}``                     a numbered equation; ``{{ eq(2) }}`` names it
+``{% call figure("bias") %}``             a figure, with one thing to try; ``{{ fig("bias") }}`` names it
+``{% call note() %}``                     what only experts need, in the margin
+``{% call correction("E4") %}``           an error of the literature, where it belongs
+``{{ cite("ioffe2015batch") }}``          a source, by its key in ``references.bib``
+``{{ measured("bias/scaling", "…") }}``   a number from a record; ``facts`` has those of the figures and of the text
+``{{ doc("tools/fold.md", "`fold`") }}``  where the package does it
+``{{ live("saturation", "mean", "…") }}``  a number that follows a figure
+========================================  ==============================================================================
+
+Emphasis that holds no word is mathematics: ``*γ*``, ``*∂ℓ/∂b*``; its letters light up when one is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from . import NAMES, bibliography
+from .cube import METHODS, cube
+from .equations import EQUATIONS
+from .frames import Figure
+from .letters import LETTERS, is_mathematics, mark
+
+__all__ = ["MARKS", "Document", "Page", "Part", "document", "environment", "parts"]
+
+Record = Mapping[str, Any]
+Body = Callable[[], str]
+
+#: How a verdict is marked, beside its word.
+MARKS = {"confirmed": "✓", "partly": "◐", "refuted": "✕", "not resolved": "?"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the story, ready for the page."""
+
+    id: str
+    title: Markup
+    label: str
+    html: Markup
+    covers: tuple[str, ...]
+
+
+@dataclass
+class Teller:
+    """What both tellings share: the numbers, and a list of what a part has named so far."""
+
+    records: Mapping[str, Record]
+    facts: Mapping[str, Any]
+    sources: Mapping[str, bibliography.Source] = field(default_factory=bibliography.read)
+    labels: list[str] = field(default_factory=list)
+    covered: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
+    cited: list[str] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
+
+    def label(self, text: str) -> str:
+        """Note what the contents call the part."""
+        self.labels.append(text)
+        return ""
+
+    def covers(self, *parts: str) -> str:
+        """Note which parts of the material are told here."""
+        self.covered += parts
+        return ""
+
+    def measured(self, id: str, quantity: str, digits: str = ".3g") -> str:
+        """Return the value that a record has for a quantity of its claim."""
+        (part,) = (one for one in self.records[id]["parts"] if one["quantity"] == quantity)
+        return format(part["value"], digits).replace("-", "−")
+
+    def names(self) -> dict[str, Any]:
+        """What a part may call."""
+        own = (name for name in dir(self) if not name.startswith("_"))
+        return {name: getattr(self, name) for name in own}
+
+
+class Page(Teller):
+    """The telling of the page: HTML around and inside of Markdown."""
+
+    def __init__(self, records: Mapping[str, Record], facts: Mapping[str, Any], figures: Mapping[str, Figure]) -> None:
+        super().__init__(records, facts)
+        self._figures = figures
+        self._blocks: list[str] = []
+        self._markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
+        self._markdown.core.ruler.push("letters", _mark_letters)
+
+    def _block(self, html: str) -> str:
+        """Keep a block out of Markdown's hands until :meth:`_html` puts it back."""
+        self._blocks.append(html)
+        return f"\n\n⟦{len(self._blocks) - 1}⟧\n\n"
+
+    def _html(self, text: str) -> str:
+        html: str = self._markdown.render(text)
+        return re.sub(r"<p>⟦(\d+)⟧</p>\n", lambda found: self._blocks[int(found[1])], html)
+
+    def _template(self, name: str, **values: Any) -> str:
+        return self._block(environment(autoescape=True).get_template(name).render(**values))
+
+    def claim(self, id: str) -> str:
+        self.claims.append(id)
+        verdict = self.records[id]["verdict"]
+        kind = verdict.replace(" ", "-")
+        return (
+            f'<button type="button" class="verdict {kind}" popovertarget="reading-{id.replace("/", "-")}">'
+            f'<span class="unseen">Claim: </span><span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</button>'
+        )
+
+    def told(self, by: str) -> str:
+        return f'<span class="verdict told" title="reported by {escape(by)}, not measured by this package">reported</span>'
+
+    def equation(self, number: int) -> str:
+        return self._template("equation.html", number=number, equation=EQUATIONS[number], letters=LETTERS)
+
+    def eq(self, number: int) -> str:
+        return f'<a href="#eq-{number}">Eq {number}</a>'
+
+    def figure(self, name: str, caller: Body) -> str:
+        if name not in self._figures:
+            return ""
+        number, attempt = NAMES.index(name) + 1, Markup(self._html(caller()))
+        return self._template("figure.html", figure=self._figures[name], number=number, attempt=attempt)
+
+    def fig(self, name: str) -> str:
+        return f'<a href="#figure-{name}">Figure {NAMES.index(name) + 1}</a>' if name in self._figures else ""
+
+    def note(self, caller: Body) -> str:
+        return self._block(f'<aside class="note">{self._html(caller())}</aside>')
+
+    def correction(self, number: str, caller: Body) -> str:
+        self.corrected.append(number)
+        head = '<p class="head">Often told otherwise</p>'
+        return self._block(f'<aside class="note correction" id="{number}">{head}{self._html(caller())}</aside>')
+
+    def cube(self) -> str:
+        return self._template("cube.html", methods=METHODS, cube=cube)
+
+    def paper_table(self) -> str:
+        return f"\n\n{_paper_table(self.facts['ladder']['paper'])}\n\n"
+
+    def readings(self) -> str:
+        return self._template("readings.html", readings=self.facts["ladder"]["readings"])
+
+    def cite(self, key: str) -> str:
+        self.cited.append(key)
+        return f'<a class="cite" href="#ref-{key}">{escape(self.sources[key].label)}</a>'
+
+    def doc(self, path: str, text: str) -> str:
+        return text
+
+    def live(self, figure: str, name: str, text: str) -> str:
+        return f'<span class="live-number" data-live="{figure}.{name}">{text}</span>'
+
+
+class Document(Teller):
+    """The telling of ``docs/article.md``: Markdown throughout."""
+
+    def claim(self, id: str) -> str:
+        theme, _, name = id.partition("/")
+        self.claims.append(id)
+        address = f"claims/{theme}.md#{name}" if name else "claims/README.md"
+        return f" \\[[{self.records[id]['verdict']}]({address})\\]"
+
+    def told(self, by: str) -> str:
+        return f" \\[reported by {by}\\]"
+
+    def equation(self, number: int) -> str:
+        lines = " \\\\\n".join(rf"{formula.latex} && \text{{{words}}}" for formula, words in EQUATIONS[number].lines)
+        return f"\n\n$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n\\tag{{{number}}}\n$$\n\n"
+
+    def eq(self, number: int) -> str:
+        return f"Eq {number}"
+
+    def figure(self, name: str, caller: Body) -> str:
+        if name not in NAMES:
+            return ""
+        head = f'**{self.fig(name)}**, on the page that `steadynorm explain` writes, or `sn.figure("{name}")`.'
+        return _quoted(f"{head} {caller().strip()}")
+
+    def fig(self, name: str) -> str:
+        return f"Figure {NAMES.index(name) + 1}" if name in NAMES else ""
+
+    def note(self, caller: Body) -> str:
+        return _quoted(f"*Note.* {caller().strip()}")
+
+    def correction(self, number: str, caller: Body) -> str:
+        self.corrected.append(number)
+        return _quoted(f"**Often told otherwise ({number}).** {caller().strip()}")
+
+    def cube(self) -> str:
+        return ""
+
+    def paper_table(self) -> str:
+        return f"\n\n{_paper_table(self.facts['ladder']['paper'])}\n\n"
+
+    def readings(self) -> str:
+        told = self.facts["ladder"]["readings"]
+        return "".join(_quoted(f"**{one['name']}**: {one['verdict']}. {one['reading']}") for one in told)
+
+    def cite(self, key: str) -> str:
+        self.cited.append(key)
+        return f"[{self.sources[key].label}](#{key})"
+
+    def doc(self, path: str, text: str) -> str:
+        return f"[{text}]({path})"
+
+    def live(self, figure: str, name: str, text: str) -> str:
+        return text
+
+
+def parts(page: Page) -> list[Part]:
+    """Tell the story for the page."""
+    told = []
+    for name, text in _sources():
+        page.covered.clear()
+        html = page._html(environment().from_string(text).render(page.names()))
+        title, _, rest = html.partition("</h2>\n")
+        title = Markup(title.removeprefix("<h2>"))
+        told.append(Part(name, title, page.labels[-1], Markup(rest), tuple(page.covered)))
+    return told
+
+
+def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
+    """Tell the story as one Markdown document, with its sources."""
+    teller = Document(records, facts)
+    told = [environment().from_string(text).render(teller.names()).strip() for _, text in _sources()]
+    sources = [f'<a id="{key}"></a>{_reference(teller.sources[key])}' for key in sorted(set(teller.cited))]
+    text = "\n\n".join(["# Batch normalization, explained", _PREFACE, *told, "## Sources", *sources]) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+_PREFACE = (
+    "The text of the page that `steadynorm explain` writes, without its figures; made from the same files by "
+    "`tools/article.py`. Numbers come from the library or from the records in `results/`; a verdict behind a sentence "
+    "links to what was measured. The docstrings cite the equations by the numbers that they have here."
+)
+
+
+def _reference(source: bibliography.Source) -> str:
+    return f"{source.names}. *{source.fields['title']}*. {source.venue}."
+
+
+def _sources() -> list[tuple[str, str]]:
+    """The name and text of every part, in order: 03-transform.md is the part ``transform``."""
+    folder = files(__package__).joinpath("templates", "story")
+    found = sorted((file.name, file.read_text(encoding="utf-8")) for file in folder.iterdir())
+    return [(name.removesuffix(".md").partition("-")[2], text) for name, text in found if name.endswith(".md")]
+
+
+def environment(*, autoescape: bool = False) -> jinja2.Environment:
+    """Where the templates of the page are found and filled."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("steadynorm.pages.explainer", "templates"),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _paper_table(rows: Sequence[Mapping[str, str]]) -> str:
+    columns = list(rows[0])
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    return "\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n\n"
+
+
+def _mark_letters(state: StateCore) -> None:
+    """Write each emphasis that holds mathematics as letters that can be touched."""
+    for block in state.tokens:
+        children: Sequence[Token] = block.children or ()
+        marked: list[Token] = []
+        for token in children:
+            marked.append(token)
+            kinds = [one.type for one in marked[-3:]]
+            if kinds == ["em_open", "text", "em_close"] and is_mathematics(marked[-2].content):
+                marked[-3:] = [Token("html_inline", "", 0, content=mark(marked[-2].content))]
+        if block.children is not None:
+            block.children = marked
