@@ -85,8 +85,8 @@ class Teller:
 
     def measured(self, id: str, quantity: str, digits: str = ".3g") -> str:
         """Return the value that a record has for a quantity of its claim."""
-        (part,) = (one for one in self.records[id]["parts"] if one["quantity"] == quantity)
-        return format(part["value"], digits).replace("-", "−")
+        values = {part["quantity"]: part["value"] for part in self.records[id]["parts"]}
+        return format(values[" ".join(quantity.split())], digits).replace("-", "−")
 
     def names(self) -> dict[str, Any]:
         """What a part may call."""
