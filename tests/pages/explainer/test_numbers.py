@@ -70,7 +70,7 @@ def test_saturation(page: Page) -> None:
         normed = (x - x.mean()) / np.sqrt(x.var() + saturation.EPS)
         slopes = [mean_slope(x), mean_slope(normed)]
         now = slopes[state["norm"]]
-        expected = {"mean": now, "plain": slopes[0], "normed": slopes[1], "share": now / mean_slope(u)}
+        expected = {"mean": now, "plain": slopes[0], "normed": slopes[1], "share": now / mean_slope(u), "left": now**10}
         for name, value in expected.items():
             assert number(shown[name]) == pytest.approx(value, rel=1e-6)
         for name in ("mean", "plain", "normed"):
@@ -88,12 +88,18 @@ def test_saturation_puts_every_dot_where_its_number_is(page: Page) -> None:
             np.array([[float(x) + 4.5, float(y)] for x, y in re.findall(r"M(\S+) ([-\d.]+)a4.5 ", path)])
             for path in page.eval_on_selector_all("#saturation .dot", "dots => dots.map(dot => dot.getAttribute('d'))")
         )
-        width = page.evaluate("document.getElementById('saturation').width") - 60
+        width = page.evaluate("document.getElementById('saturation').upper.width")
         z = u if norm else u + drift
         g = 1 / (1 + np.exp(-z))
         x = 44 + (z + 9) / 18 * width
         np.testing.assert_allclose(upper, np.stack([x, 34 + (1 - g) * 170], 1), atol=0.01)
         np.testing.assert_allclose(lower, np.stack([x, 262 + (1 - 4 * g * (1 - g)) * 120], 1), atol=0.01)
+
+
+def test_the_normalized_batch_is_the_same_at_every_drift() -> None:
+    u = saturation.batch()
+    there = [F.batch_norm(u + mu, eps=saturation.EPS)[0] for mu in saturation.DRIFT.values]
+    assert max(float((one - there[0]).abs().max()) for one in there) < 1e-13, "so that the page carries it once"
 
 
 def test_bias(page: Page) -> None:
@@ -112,6 +118,36 @@ def test_bias(page: Page) -> None:
         assert f"Step {state['step']}," in shown["sentence"]
         assert f"b is {words(number(shown['b']), 1)}," in shown["sentence"]
     assert words(200 * bias.RATE, 2) == read(page, "bias", [{"step": 200, "gradient": 0}])[0]["b"][1]
+
+
+def test_a_scale_taken_for_a_constant_throws_the_weight(page: Page) -> None:
+    """A loop of this file, step for step: the descent is chaotic once the weight is near 0."""
+    u = bias.batch().double().numpy()[:, 0]
+    unit = (u - u.mean()) / u.std()
+    shown = read(page, "bias", [{"step": step, "gradient": 2} for step in range(201)])
+    weights = [number(one["b"]) for one in shown]
+    for step, (w, following) in enumerate(pairwise(weights)):
+        x_hat = math.copysign(1, w) * unit
+        gradient = float(((x_hat - bias.SHARE * unit) * unit).mean()) / abs(w)
+        assert number(shown[step]["gradient"]) == pytest.approx(gradient, rel=1e-4)
+        assert number(shown[step]["loss"]) == pytest.approx(0.5 * (1 - math.copysign(bias.SHARE, w)) ** 2, rel=1e-5)
+        assert following == pytest.approx(w - bias.SCALE_RATE * gradient, abs=1e-5)
+    assert min(weights) < 0 < max(weights)
+    losses = {round(number(one["loss"]), 3) for one in shown}
+    assert losses == {0.125, 1.125}, "nine times the first whenever the sign is wrong"
+    assert "weight w" in page.locator("#bias .readouts").inner_text()
+
+
+def test_the_climb_ends_where_the_next_step_is_lost() -> None:
+    counts, values = bias.climb(bias.RATE)
+    b = np.float32(0)
+    seen = dict(zip(counts.tolist(), values.tolist(), strict=True))
+    for count in range(1, 5001):
+        b = np.float32(b + np.float32(bias.RATE))
+        assert seen.get(count, b) == b
+    assert values[-1] == bias.stall(bias.RATE)
+    assert values[-2] < values[-1]
+    assert 1.5e7 < counts[-1] < 2.1e7  # 2,097,152 steps of 0.1 would be 2.1e7: above a million each is rounded up
 
 
 def test_the_bias_stalls_where_float32_does() -> None:
@@ -138,9 +174,39 @@ def test_affine_is_the_library_bit_for_bit(page: Page) -> None:
         assert number(shown["sigma"]) == pytest.approx(values.std(), rel=1e-5)
         assert moments.mean.item() == number(shown["mean"])
         assert number(shown["y_mean"]) == pytest.approx(y.double().mean().item(), abs=1e-5)
-        assert number(shown["y_spread"]) == pytest.approx(y.double().std(correction=0).item(), abs=1e-5)
+        assert number(shown["y_std"]) == pytest.approx(y.double().std(correction=0).item(), abs=1e-5)
         assert shown["sigma"][1] == words(number(shown["sigma"]), 2)
-        assert shown["y_spread"][1] == words(number(shown["y_spread"]), 2)
+        assert shown["y_std"][1] == words(number(shown["y_std"]), 2)
+
+
+def test_the_density_is_a_density(page: Page) -> None:
+    grid = torch.linspace(-8, 8, 1601)
+    for x in affine.batches():
+        x_hat = F.batch_norm(x[:, None], eps=affine.EPS)[0].flatten()
+        f = affine.density(x_hat, grid).double()
+        assert torch.trapezoid(f, grid.double()).item() == pytest.approx(1, abs=1e-4)
+        assert torch.trapezoid(f * grid, grid.double()).item() == pytest.approx(0, abs=1e-4)
+    heights = page.evaluate(
+        """() => [2, -0.5].map((gamma) => {
+             affine.change({ gamma, beta: 1, batch: 0 });
+             const [, x, y] = /^M(\\S+) (\\S+)L/.exec(affine.hills[2].getAttribute("d"));
+             const points = affine.hills[2].getAttribute("d").match(/[\\d.]+ [\\d.]+/g).map((pair) => pair.split(" ").map(Number));
+             return affine.tops[2] - Math.min(...points.map(([, y]) => y));
+           })"""
+    )
+    peak = affine.density(F.batch_norm(affine.batches()[0][:, None], eps=affine.EPS)[0].flatten(), grid).max().item()
+    assert heights == pytest.approx([90 * peak / 2, min(66, 90 * peak / 0.5)], abs=0.1)
+
+
+@pytest.mark.parametrize(("gamma", "beta", "batch"), [(-3, 4, 0), (3, -4, 1), (1.5, -1, 0), (2.95, 4, 3)])
+def test_values_beyond_the_chart_are_counted_at_its_edge(page: Page, gamma: float, beta: float, batch: int) -> None:
+    shown = read(page, "affine", [{"gamma": gamma, "beta": beta, "batch": batch}])[0]
+    y = np.array(shown["y"])
+    low, high = int((y < -8).sum()), int((y > 8).sum())
+    texts = page.evaluate("affine.beyond[2].map((text) => text.textContent)")
+    assert texts == [f"← {low} more" if low else "", f"{high} more →" if high else ""]
+    assert ("lie beyond the chart" in shown["sentence"]) == (low + high > 0)
+    assert f"; {low + high} of its values" in shown["sentence"] or low + high == 0
 
 
 @pytest.mark.parametrize("batch", range(4))
@@ -178,7 +244,8 @@ def test_rate(page: Page) -> None:
         assert number(shown["smooth_end"]) == pytest.approx(end, rel=1e-5, abs=1e-44, nan_ok=True)
         if eta > 2:
             first = math.ceil(math.log(rate.FAR / abs(rate.START)) / math.log(abs(1 - eta)))
-            assert shown["smooth"] == [str(first), f"diverges by step {first}"]
+            shown_by = [str(first), f"diverges by step {first}"] if first <= rate.STEPS else ["-1", "diverges"]
+            assert shown["smooth"] == shown_by
         for w, following in pairwise(path):
             expected = w - eta * slope(w, rate.JAGGED)
             assert math.isnan(following) or following == pytest.approx(expected, rel=1e-9, abs=1e-12)
@@ -187,11 +254,35 @@ def test_rate(page: Page) -> None:
         last = rate.loss(torch.tensor(path[-1]), rate.JAGGED).float().item()
         assert number(shown["jagged_end"]) == pytest.approx(last, nan_ok=True, rel=1e-7)
         if eta > 0.4:
-            assert shown["jagged"][1].startswith("diverges by step")
+            assert shown["jagged"][1].startswith("diverges")
         else:
-            assert shown["jagged"][1] in ("settles", "keeps jumping")
+            assert shown["jagged"][1] in ("settles", "keeps jumping", "settles in a ripple")
+            assert ("ripple" in shown["jagged"][1]) == (eta == 0.025), "where it rests at a loss of 0.895"
         assert f"rate of {eta:.3f} " in shown["sentence"]
     assert shown["jagged_end"][1] == "diverged"
+
+
+def test_rate_step_by_step(page: Page) -> None:
+    states = [{"rate": 0.3, "step": step} for step in range(rate.STEPS + 1)]
+    paths = rate.descend(torch.tensor([0.3], dtype=torch.float64), rate.JAGGED)[0]
+    for step, shown in enumerate(read(page, "rate", states)):
+        told = rate.loss(paths[step], rate.JAGGED).item()
+        assert number(shown["jagged_end"]) == pytest.approx(told, rel=1e-6)
+        assert number(shown["smooth_end"]) == pytest.approx(0.5 * (rate.START * 0.7**step) ** 2, rel=1e-5)
+        assert f"at step {step} its loss is" in shown["sentence"]
+        dots = page.evaluate("rate.balls[1].dots.getAttribute('d').split('z').length - 1")
+        read(page, "rate", [states[step]])
+        dots = page.evaluate("rate.balls[1].dots.getAttribute('d').split('z').length - 1")
+        assert dots == step, "one dot for each step behind the ball"
+
+
+def test_what_rate_says_agrees_on_the_number_of_steps(page: Page) -> None:
+    text = page.locator("#rate").inner_text()
+    assert f"loss after {rate.STEPS} steps" in text
+    for shown in read(page, "rate", [{"rate": 0.025 * k, "step": rate.STEPS} for k in range(1, 91)]):
+        for name in ("jagged", "smooth"):
+            by = re.search(r"by step (\d+)", shown[name][1])
+            assert by is None or int(by[1]) <= rate.STEPS
 
 
 def test_ladder(page: Page) -> None:

@@ -207,6 +207,69 @@ def test_a_switch_by_pointer_and_by_key(wide: Page) -> None:
     assert wide.evaluate("document.getElementById('saturation').state.norm") == 0
 
 
+def test_the_batch_is_taken_where_it_is_held(wide: Page) -> None:
+    """Pressed off its middle, the batch keeps that distance; pressed far from it, it comes."""
+    drift = next(h for h in HANDLES if h.slider == "drift")
+    wide.mouse.move(*place(wide, drift, 4.2))
+    wide.mouse.down()
+    assert state(wide, drift) == 3.2
+    wide.mouse.move(*place(wide, drift, 1.2), steps=4)
+    assert state(wide, drift) == pytest.approx(0.2, abs=0.051)
+    wide.mouse.up()
+    wide.mouse.move(*place(wide, drift, -5))
+    wide.mouse.down()
+    assert state(wide, drift) == pytest.approx(-5, abs=0.051)
+    wide.mouse.up()
+
+
+def test_descent_is_scrubbed_on_its_landscape(wide: Page) -> None:
+    bring(wide, "#rate .chart")
+    box = wide.locator("#rate .chart svg").bounding_box()
+    panel = wide.evaluate("(({left, width, top}) => ({left, width, top}))(rate.panels[1])")
+    at = lambda share: (box["x"] + panel["left"] + share * panel["width"], box["y"] + panel["top"] + 40)  # noqa: E731
+    wide.mouse.move(*at(0.5))
+    wide.mouse.down()
+    assert wide.evaluate("rate.state") == {"rate": 0.45, "step": 20}
+    wide.mouse.move(*at(0.25), steps=4)
+    assert wide.evaluate("rate.state.step") == 10
+    wide.mouse.move(*at(-0.9), steps=4)
+    assert wide.evaluate("rate.state.step") == 0
+    wide.mouse.up()
+
+
+def test_play_runs_to_the_end_and_stops_when_told(wide: Page) -> None:
+    play = wide.locator("#rate .play")
+    play.click()
+    until(wide, "rate.state.step > 0 && rate.state.step < 40")
+    assert play.inner_text() == "Pause"
+    play.click()
+    step = wide.evaluate("rate.state.step")
+    wide.wait_for_timeout(300)
+    assert wide.evaluate("rate.state.step") == step
+    assert play.inner_text() == "Play"
+    wide.evaluate("rate.change({step: 37})")
+    play.click()
+    until(wide, "rate.state.step === 40")
+    assert play.inner_text() == "Play"
+    play.click()
+    until(wide, "rate.state.step < 40")
+    wide.locator("#rate input[name=step]").press("End")
+    assert play.inner_text() == "Play", "a hand on the slider stops it"
+    wide.wait_for_timeout(200)
+    assert wide.evaluate("rate.state.step") == 40
+
+
+def test_chords_stay_below_the_title(wide: Page) -> None:
+    """At 0.45 descent leaves the jagged chart upwards."""
+    wide.evaluate("rate.change({rate: 0.45, step: 40})")
+    top, clip = wide.evaluate(
+        """() => [rate.panels[0].top,
+                  +rate.svg.querySelector(rate.panels[0].marks.getAttribute("clip-path").slice(4, -1) + " rect").getAttribute("y")]"""
+    )
+    assert clip == top
+    assert min(float(y) for y in wide.evaluate("rate.balls[0].path.getAttribute('d').match(/-?[0-9.]+(?=L|$)/g)")) < top
+
+
 def test_the_live_region_waits_until_the_hand_rests(wide: Page) -> None:
     region = wide.locator("#saturation [role=status]")
     slider = wide.locator("#saturation input[name=drift]")

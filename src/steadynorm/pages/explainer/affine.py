@@ -11,12 +11,13 @@ from torch import Tensor
 from ... import functional as F
 from .drawing import BLUE, ORANGE, QUIET, draw, rows
 from .frames import Choice, Figure, Slider
+from .numerals import scientific
 
-__all__ = ["BATCHES", "BETA", "EPS", "GAMMA", "batches", "build"]
+__all__ = ["BATCHES", "BETA", "EPS", "GAMMA", "batches", "build", "density"]
 
 EPS = 1e-5
-GAMMA = Slider("gamma", "scale γ", -3.0, 3.0, 0.05, 1.5, continuous=True)
-BETA = Slider("beta", "shift β", -4.0, 4.0, 0.05, -1.0, continuous=True)
+GAMMA = Slider("gamma", "scale γ", -3.0, 3.0, 0.05, 1.5, continuous=True, letter="gamma")
+BETA = Slider("beta", "shift β", -4.0, 4.0, 0.05, -1.0, continuous=True, letter="beta")
 BATCHES = ("off centre", "wide", "narrow", "lopsided")
 
 
@@ -26,6 +27,18 @@ def batches() -> Tensor:
     draws = torch.randn(4, 48, generator=generator)
     lopsided = -3.4 + 0.9 * draws[3].square()
     return torch.stack([2.6 + 0.8 * draws[0], -0.5 + 2.2 * draws[1], -2.5 + 0.25 * draws[2], lopsided])
+
+
+def density(x_hat: Tensor, at: Tensor) -> Tensor:
+    r"""The kernel estimate of the density of :math:`\hat x` at the points ``at``, with Silverman's bandwidth.
+
+    .. math:: \hat f(t) = \frac1{mh}\sum_i \varphi\Big(\frac{t - \hat x_i}h\Big), \qquad h = 1.06\, m^{-1/5}
+
+    Scale and shift carry it along: that of :math:`\gamma\hat x + \beta` is :math:`\hat f((t - \beta)/\gamma)/|\gamma|`.
+    """
+    h = 1.06 * len(x_hat) ** -0.2
+    kernel = torch.distributions.Normal(0.0, 1.0).log_prob((at[:, None] - x_hat) / h).exp()
+    return kernel.mean(-1) / h
 
 
 def build() -> Figure:
@@ -42,15 +55,16 @@ def build() -> Figure:
     error = (torch.stack(back) - x).abs().amax(-1)
     mean = torch.cat([one.mean for one in moments])
     sigma = torch.cat([one.var for one in moments]).sqrt()
-    spread = torch.stack([F.batch_moments(one[:, None]).var.sqrt()[0] for one in x_hat])
+    grid = torch.linspace(-4, 4, 81)
+    std = torch.stack([F.batch_moments(one[:, None]).var.sqrt()[0] for one in x_hat])
     beta = f"−{-BETA.start:g}" if BETA.start < 0 else f"{BETA.start:g}"
-    facts = {"error": f"{error.max():.0e}".replace("e-0", "e-"), "eps": "10⁻⁵"}
+    facts = {"error": scientific(float(error.max())), "eps": scientific(EPS)}
     return Figure(
         name="affine",
-        caption="One mini-batch of 48 values on three lines; a thread follows each value. Drag the dot on the lowest "
-        "line to shift y, and either end of its bar to scale it.",
-        sentence=f"A batch of mean {mean[0]:.2f} and spread {sigma[0]:.2f} becomes one of mean 0 and spread 1, and by "
-        f"γ = {GAMMA.start} and β = {beta} one of mean {beta} and spread {GAMMA.start}. "
+        caption="One mini-batch of 48 values on three lines, with their density; a thread follows each value. Drag the "
+        "dot on the lowest line to shift y, and either end of its bar to scale it.",
+        sentence=f"A batch of mean {mean[0]:.2f} and std {sigma[0]:.2f} becomes one of mean 0 and std 1, and by "
+        f"γ = {GAMMA.start} and β = {beta} one of mean {beta} and std {GAMMA.start}. "
         f"γ = {identity[0][0][0]:.2f} and β = {identity[0][1][0]:.2f} would give x back.",
         picture=_picture(x[0], x_hat[0]),
         controls=(GAMMA, BETA, Choice("batch", "mini-batch x", BATCHES)),
@@ -59,10 +73,11 @@ def build() -> Figure:
             "x_hat": x_hat,
             "mean": mean,
             "sigma": sigma,
-            "spread": spread,
+            "std": std,
             "error": error,
             "identity": torch.stack([torch.cat(pair) for pair in identity]),
         },
+        places={"grid": grid, "density": torch.stack([density(one, grid) for one in x_hat])},
         facts=facts,
     )
 

@@ -13,15 +13,18 @@ from .frames import Figure, Slider
 
 __all__ = ["FAR", "JAGGED", "RATE", "SMOOTH", "START", "STEPS", "build", "descend", "loss"]
 
-RATE = Slider("rate", "learning rate η, the same for both", 0.025, 2.25, 0.025, 0.45)
+RATE = Slider("rate", "learning rate η, the same for both", 0.025, 2.25, 0.025, 0.45, letter="eta")
 STEPS = 40  # shown
+STEP = Slider("step", "step of descent", 0, STEPS, 1, STEPS)
 FATE = 1000  # steps after which the outcome is read
+RIPPLE = 1e-3  # a loss above it is not the bottom
 START = -1.6
 FAR = 1e3  # |w| beyond this counts as diverged
 JAGGED = (5.0, 0.5, 10.0)  # h, a, k
 SMOOTH = (1.0, 0.0, 0.0)
 KINDS = (JAGGED, SMOOTH)
-SETTLES, JUMPS, DIVERGES = range(3)
+SETTLES, JUMPS, DIVERGES, TRAPPED = range(4)
+OUTCOMES = ("settles", "keeps jumping", "diverges", "settles in a ripple")
 
 
 def loss(w: Tensor, kind: tuple[float, float, float]) -> Tensor:
@@ -52,7 +55,9 @@ def build() -> Figure:
     still = (fate[..., -10:] - fate[..., -1:]).abs().amax(-1) < 1e-6
     w = fate[..., : STEPS + 1]
     height = torch.stack([loss(w[:, kind], KINDS[kind]) for kind in range(2)], dim=1)
-    outcome = torch.where(diverged_at >= 0, DIVERGES, torch.where(still, SETTLES, JUMPS))
+    low = torch.stack([loss(fate[:, kind, -1], KINDS[kind]) for kind in range(2)], dim=1) <= RIPPLE
+    rest = torch.where(low, SETTLES, TRAPPED)
+    outcome = torch.where(diverged_at >= 0, DIVERGES, torch.where(still, rest, JUMPS))
     end = height[..., -1]
     axis = torch.linspace(-2.4, 2.4, 241, dtype=torch.float64)
     h, a, k = JAGGED
@@ -61,30 +66,33 @@ def build() -> Figure:
         "smooth_limit": f"{2 / SMOOTH[0]:g}",
         "jagged_diverges": f"{rates[outcome[:, 0] == DIVERGES].min():g}",
         "smooth_diverges": f"{rates[outcome[:, 1] == DIVERGES].min():g}",
-        "jagged_jumps": f"{rates[outcome[:, 0] != SETTLES].min():g}",
+        "jagged_jumps": f"{rates[outcome[:, 0] == JUMPS].min():g}",
         "sharpest": f"{h + a * k * k:g}",
         "sharpest_limit": f"{2 / (h + a * k * k):.2g}",
         "steps": str(STEPS),
     }
     return Figure(
         name="rate",
-        caption=f"Gradient descent on two losses of one parameter, {STEPS} steps from the same place at the same rate. "
-        "Below, where the loss is after the last step, at every rate. Drag the lowest chart sideways.",
+        caption=f"Gradient descent on two losses of one parameter, {STEPS} steps from the same place at the same rate; the "
+        "left one stands for a network without batch norm, the right one for one with it. Below, where the loss is "
+        "after the last step, at every rate. Drag the lowest chart for the rate, the upper ones for the step.",
         sentence=f"On the jagged loss descent diverges from a rate of about {facts['jagged_diverges']} on, on the "
         f"smooth one from {facts['smooth_diverges']}.",
         picture=_picture(axis[::2]),
-        controls=(RATE,),
+        controls=(RATE, STEP),
         arrays={
-            "w": w,
             "height": height,
             "end": end,
             # For the chart: from 10⁻⁶ to 10³ and what diverged on its upper edge.
             "log_end": end.nan_to_num(torch.inf).clamp(1e-6, 1e3).log10(),
-            "diverged_at": diverged_at,
+            "diverged_at": torch.where(diverged_at <= STEPS, diverged_at, -1),  # of the steps shown
             "outcome": outcome,
+        },
+        places={
+            "w": w.clamp(-9, 9),  # the chart ends at 2.4; a chord leads out of it
             "landscape": torch.stack([axis, *(loss(axis, kind) for kind in KINDS)]),
         },
-        values={"limits": [2 / kind[0] for kind in KINDS], "outcomes": ["settles", "keeps jumping", "diverges"]},
+        values={"limits": [2 / kind[0] for kind in KINDS], "outcomes": OUTCOMES, "steps": STEPS},
         facts=facts,
     )
 

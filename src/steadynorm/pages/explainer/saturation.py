@@ -15,7 +15,8 @@ from .frames import Choice, Figure, Slider
 __all__ = ["DRIFT", "EPS", "batch", "build", "slopes"]
 
 EPS = 1e-5
-DRIFT = Slider("drift", "drift μ of the batch mean", -6.0, 6.0, 0.1, 3.2)
+DRIFT = Slider("drift", "drift μ of the batch mean", -6.0, 6.0, 0.1, 3.2, letter="mu")
+LAYERS = 10  # of the small chart: each multiplies the gradient by the mean slope once more
 
 
 def batch() -> Tensor:
@@ -38,6 +39,7 @@ def build() -> Figure:
     z = torch.stack([plain, normed], dim=1)  # (drifts, 2, 40)
     slope = slopes(z)
     mean = slope.mean(-1)
+    left = mean[..., None] ** torch.arange(LAYERS + 1)  # (drifts, 2, 11)
     start, centre, at_4 = map(DRIFT.frame, (DRIFT.start, 0.0, 4.0))
     facts = {
         "start": f"{mean[start, 0]:.3f}",
@@ -45,26 +47,35 @@ def build() -> Figure:
         "normed": f"{mean[start, 1]:.3f}",
         "at_4": f"{mean[at_4, 0]:.3f}",
         "share_at_4": f"{mean[centre, 0] / mean[at_4, 0]:.0f}",
-        "value_at_4": f"{slopes(torch.tensor(4.0)):.3f}",
+        "value_at_4": f"{slopes(torch.tensor(4.0)):.4f}",
         "value_at_5": f"{slopes(torch.tensor(5.0)):.4f}",
         "value_at_0": f"{slopes(torch.tensor(0.0)):.2f}",
     }
     curve = torch.linspace(-9, 9, 121, dtype=torch.float64)
     return Figure(
         name="saturation",
-        caption="Each dot is one pre-activation of a mini-batch of 40, above on the sigmoid, below on the sigmoid’s "
-        "slope. Drag either chart sideways to move the batch.",
+        caption="Each dot is one pre-activation of a mini-batch of 40, above on the sigmoid, below on its slope. Drag "
+        "the batch sideways. The mean slope is what one layer leaves of the gradient; where there is room, the chart on "
+        "the right multiplies it layer by layer.",
         sentence=f"A batch that has drifted to {DRIFT.start} has a mean slope of {facts['start']}; centred it has "
         f"{facts['centre']}, and behind batch norm {facts['normed']} at every drift.",
         picture=_picture(curve[::2], z[start, 0], slope[start, 0]),
         controls=(DRIFT, Choice("norm", "before the sigmoid", ("no normalization", "batch norm"))),
         arrays={
-            "z": z,
-            "g": torch.sigmoid(z),
-            "slope": slope,
+            "z": z[:, 0],
+            "z_normed": z[start, 1],  # at every drift the same to within rounding; a test holds them to that
             "mean": mean,
             "share": mean / mean[centre, 0],
-            "curve": torch.stack([curve, torch.sigmoid(curve), slopes(curve)]),
+            "left": left,
+        },
+        places={
+            "g": torch.sigmoid(z[:, 0]),
+            "g_normed": torch.sigmoid(z[start, 1]),
+            "slope": slope[:, 0],
+            "slope_normed": slope[start, 1],
+            "curve_g": torch.sigmoid(curve),
+            "curve_slope": slopes(curve),
+            "curve": curve,
         },
         facts=facts,
     )

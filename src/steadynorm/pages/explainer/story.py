@@ -13,6 +13,7 @@ Each part is a Markdown file in ``templates/story/``, in the order of the names.
 ``{% call correction("E4") %}``           an error of the literature, where it belongs
 ``{{ cite("ioffe2015batch") }}``          a source, by its key in ``references.bib``
 ``{{ measured("bias/scaling", "…") }}``   a number from a record; ``facts`` has those of the figures and of the text
+``{{ see("why", "later") }}``             another part of the story
 ``{{ doc("tools/fold.md", "`fold`") }}``  where the package does it
 ``{{ live("saturation", "mean", "…") }}``  a number that follows a figure
 ========================================  ==============================================================================
@@ -30,6 +31,7 @@ from typing import Any
 
 import jinja2
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
@@ -39,6 +41,7 @@ from .cube import METHODS, cube
 from .equations import EQUATIONS
 from .frames import Figure
 from .letters import LETTERS, is_mathematics, mark
+from .numerals import scientific
 
 __all__ = ["MARKS", "Document", "Page", "Part", "document", "environment", "parts"]
 
@@ -86,7 +89,9 @@ class Teller:
     def measured(self, id: str, quantity: str, digits: str = ".3g") -> str:
         """Return the value that a record has for a quantity of its claim."""
         values = {part["quantity"]: part["value"] for part in self.records[id]["parts"]}
-        return format(values[" ".join(quantity.split())], digits).replace("-", "−")
+        value = values[" ".join(quantity.split())]
+        text = format(value, digits)
+        return scientific(value) if "e" in text else text.replace("-", "−")
 
     def names(self) -> dict[str, Any]:
         """What a part may call."""
@@ -103,6 +108,7 @@ class Page(Teller):
         self._blocks: list[str] = []
         self._markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
         self._markdown.core.ruler.push("letters", _mark_letters)
+        self._markdown.add_render_rule("fence", _scrollable)
 
     def _block(self, html: str) -> str:
         """Keep a block out of Markdown's hands until :meth:`_html` puts it back."""
@@ -164,6 +170,9 @@ class Page(Teller):
         self.cited.append(key)
         return f'<a class="cite" href="#ref-{key}">{escape(self.sources[key].label)}</a>'
 
+    def see(self, part: str, text: str) -> str:
+        return f'<a href="#part-{part}">{text}</a>'
+
     def doc(self, path: str, text: str) -> str:
         return text
 
@@ -220,6 +229,9 @@ class Document(Teller):
         self.cited.append(key)
         return f"[{self.sources[key].label}](#{key})"
 
+    def see(self, part: str, text: str) -> str:
+        return f"[{text}](#part-{part})"
+
     def doc(self, path: str, text: str) -> str:
         return f"[{text}]({path})"
 
@@ -235,14 +247,17 @@ def parts(page: Page) -> list[Part]:
         html = page._html(environment().from_string(text).render(page.names()))
         title, _, rest = html.partition("</h2>\n")
         title = Markup(title.removeprefix("<h2>"))
-        told.append(Part(name, title, page.labels[-1], Markup(rest), tuple(page.covered)))
+        told.append(Part(f"part-{name}", title, page.labels[-1], Markup(rest), tuple(page.covered)))
     return told
 
 
 def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
     """Tell the story as one Markdown document, with its sources."""
     teller = Document(records, facts)
-    told = [environment().from_string(text).render(teller.names()).strip() for _, text in _sources()]
+    told = [
+        f'<a id="part-{name}"></a>\n\n{environment().from_string(text).render(teller.names()).strip()}'
+        for name, text in _sources()
+    ]
     sources = [f'<a id="{key}"></a>{_reference(teller.sources[key])}' for key in sorted(set(teller.cited))]
     text = "\n\n".join(["# Batch normalization, explained", _PREFACE, *told, "## Sources", *sources]) + "\n"
     return re.sub(r"\n{3,}", "\n\n", text)
@@ -285,6 +300,11 @@ def _paper_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _quoted(text: str) -> str:
     return "\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n\n"
+
+
+def _scrollable(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    """A block of code that the keyboard can scroll."""
+    return f'<pre tabindex="0" role="region" aria-label="code"><code>{escape(tokens[index].content)}</code></pre>\n'
 
 
 def _mark_letters(state: StateCore) -> None:

@@ -7,14 +7,16 @@ const MINUS = "\u2212";
 const fixed = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/, MINUS).replace(/^-/, "");
 const plainly = (tick) => fixed(tick, String(tick).split(".")[1]?.length ?? 0);
 const percent = (value) => `${fixed(value, 1)} %`;
-// Whatever the size: 0.725, 1.5e−6.
+const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+// Whatever the size: 0.725, 1.5·10⁻⁶.
 const short = (value) => {
   if (!Number.isFinite(value)) return "diverged";
   const size = Math.abs(value);
   if (size === 0) return "0";
   const plain = size < 100 ? value.toPrecision(3) : value.toFixed(0);
-  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(1) : plain;
-  return text.replace("e+", "e").replaceAll("-", MINUS);
+  if (size < 1e5 && size >= 1e-3) return plain.replace("-", MINUS);
+  const [digits, power] = value.toExponential(1).replace("+", "").split("e");
+  return `${digits.replace("-", MINUS)}·10${[...power].map((sign) => RAISED[sign]).join("")}`;
 };
 
 function make(tag, attributes, parent, text) {
@@ -101,12 +103,13 @@ class Panel {
     draw("line", { x1: this.left, x2: this.right, y1: this.bottom, y2: this.bottom }, group);
     const below = { class: "title", x: this.right, y: this.bottom + 38, "text-anchor": "end" };
     if (x.title) draw("text", below, group, x.title);
-    if (y.title) draw("text", { class: "title", x: this.left, y: this.top - 10 }, group, y.title);
+    const letter = y.letter ? { "data-letter": y.letter } : {};
+    if (y.title) draw("text", { class: "title", x: this.left, y: this.top - 10, ...letter }, group, y.title);
     const id = `clip-${++Panel.count}`;
     const clip = draw("clipPath", { id }, svg);
-    const room = box.room ?? 6; // for marks that stand on the frame
-    const size = { width: this.width + 2 * room, height: this.height + 2 * room };
-    draw("rect", { x: this.left - room, y: this.top - room, ...size }, clip);
+    const above = box.ceiling ? 0 : 6; // room for marks that stand on the frame, unless what leaves it goes on upwards
+    const size = { width: this.width + 12, height: this.height + above + 6 };
+    draw("rect", { x: this.left - 6, y: this.top - above, ...size }, clip);
     this.marks = draw("g", { "clip-path": `url(#${id})` }, svg);
     this.above = draw("g", {}, svg);
   }
