@@ -43,7 +43,7 @@ def _render(template: str, **values: Any) -> str:
     )
     return environment.get_template(template).render(
         colours=COLOURS,
-        style=_asset("templates/page.css"),
+        style=_asset("templates/page.css") + _asset("templates/figures.css"),
         version=steadynorm.__version__,
         **values,
     )
