@@ -4,6 +4,22 @@ import time
 
 from playwright.sync_api import Page
 
+# Puts a figure into one state after another and reads what it shows: numbers, the words of them, places of dots.
+READ = """([name, states]) => {
+  const figure = document.getElementById(name);
+  return states.map((state) => {
+    figure.change(state);
+    const shown = {sentence: figure.svg.getAttribute("aria-label"), y: Array.from(figure.y ?? [])};
+    for (const cell of figure.querySelectorAll("[data-name]"))
+      shown[cell.dataset.name] = [cell.dataset.value, cell.textContent];
+    return shown;
+  });
+}"""
+
+
+def read(page: Page, name: str, states: list[dict]) -> list[dict]:
+    return page.evaluate(READ, [name, states])
+
 
 def until(page: Page, condition: str, seconds: float = 10) -> None:
     """Wait until a JavaScript expression holds."""

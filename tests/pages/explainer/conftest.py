@@ -35,3 +35,12 @@ def opened(browser: Browser, file: Path, **context) -> Iterator[Page]:
         page.goto(file.as_uri())
         yield page
         assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, explainer: Path) -> Iterator[Page]:
+    """The page at 1280 pixels, the same for all tests: each sets the state that it reads."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(explainer.as_uri())
+        yield page

@@ -14,35 +14,10 @@ import torch
 from playwright.sync_api import Browser, Page
 
 import steadynorm.functional as F
-from browsing import until
+from browsing import read, until
 from steadynorm.pages.explainer import affine, bias, rate, saturation
 
 ROOT = Path(__file__).resolve().parents[3]
-
-# Puts a figure into one state after another and reads what it shows: numbers, the words of them, places of dots.
-READ = """([name, states]) => {
-  const figure = document.getElementById(name);
-  return states.map((state) => {
-    figure.change(state);
-    const shown = {sentence: figure.svg.getAttribute("aria-label"), y: Array.from(figure.y ?? [])};
-    for (const cell of figure.querySelectorAll("[data-name]"))
-      shown[cell.dataset.name] = [cell.dataset.value, cell.textContent];
-    return shown;
-  });
-}"""
-
-
-def read(page: Page, name: str, states: list[dict]) -> list[dict]:
-    return page.evaluate(READ, [name, states])
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, explainer: Path) -> Iterator[Page]:
-    """The page at 1280 pixels, the same for all tests: each sets the state that it reads."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        page.goto(explainer.as_uri())
-        yield page
 
 
 def number(pair: list[str]) -> float:

@@ -56,7 +56,7 @@ def test_the_policy_lets_nothing_out(browser: Browser, explainer: Path) -> None:
 
 
 def test_size(explainer: Path) -> None:
-    assert explainer.stat().st_size < 600_000
+    assert explainer.stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -89,7 +89,7 @@ def test_with_scripts_and_in_print_the_chart_alone(wide: Page) -> None:
 def test_what_is_to_be_touched_is_large_enough(phone: Page) -> None:
     for name in NAMES:
         for kind in ("button", "fieldset label", "input[type=range]"):
-            for target in phone.locator(f"#{name} {kind}").all():
+            for target in phone.locator(f"#{name} {kind}").filter(visible=True).all():
                 box = target.bounding_box()
                 assert min(box["width"], box["height"]) >= 44, (name, kind)
     grip = phone.locator("#ladder .reach").first.bounding_box()
@@ -160,9 +160,7 @@ def test_the_record_that_comes_with_the_package_is_a_committed_one() -> None:
 
 
 def test_an_unknown_figure() -> None:
-    with pytest.raises(
-        sn.errors.ArgumentError, match="'saturation', 'bias', 'affine', 'rate', 'ladder', received 'slope'"
-    ):
+    with pytest.raises(sn.errors.ArgumentError, match=", ".join(map(repr, NAMES)) + ", received 'slope'"):
         sn.figure("slope")
 
 
@@ -179,7 +177,7 @@ def test_a_figure_in_a_notebook(browser: Browser, tmp_path: Path, name: str) -> 
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(file.as_uri())
         frame = page.frame_locator("iframe")
-        slider = frame.locator("input[type=range]").first
+        slider = frame.locator("input[type=range]").filter(visible=True).first
         before = frame.locator(".chart svg").get_attribute("aria-label")
         slider.focus()
         slider.press("Home")

@@ -32,6 +32,8 @@ HANDLES = [
     Handle("rate", "rate", 0.025, 2.25, 0.025, 0.45, "strip"),
     Handle("ladder", "target", 0, 55, 0.1, 37.3, "panels[0]", vertical=True),
     Handle("ladder", "paper", 69, 75.5, 0.1, 72.2, "panels[1]", vertical=True),
+    Handle("gradient", "x6", -4, 4, 0.05, 1.0, "lines[5]"),
+    Handle("population", "count", 0, 17, 1, 7, "panels[0]"),
 ]
 each_handle = pytest.mark.parametrize("handle", HANDLES, ids=lambda h: f"{h.figure}-{h.slider}")
 
@@ -155,6 +157,10 @@ STATES: Mapping[str, Mapping[str, float]] = {
     "affine": {"gamma": 2.2265486, "beta": -0.45463, "batch": 3},
     "rate": {"rate": 1.975},
     "ladder": {"target": 41.3, "paper": 74.5},
+    "gradient": {"push": 3, "example": 1, "x2": 3.05, "x8": -0.4},
+    "population": {"data": 1, "band": 2, "size": 4, "count": 11},
+    "folding": {"side": 1, "padding": 1, "melt": 0.42, "beta": -0.35},
+    "scale": {"length": 2.2265486, "direction": 211, "rate": 2.1, "decay": 1},
 }
 
 
@@ -166,7 +172,7 @@ def test_the_address_holds_the_state(wide: Page, browser: Browser) -> None:
     before = sentences(wide)
     for name, values in STATES.items():
         wide.evaluate("([name, values]) => document.getElementById(name).change(values)", [name, values])
-    until(wide, "location.hash.split(';').length === 5")
+    until(wide, "location.hash.split(';').length === 9")
     wide.wait_for_timeout(300)
     with browser.new_context() as context:
         other = context.new_page()

@@ -237,10 +237,10 @@ class Figure extends HTMLElement {
       if (control.options) {
         input.forEach((radio, index) => (radio.checked = index === value));
       } else {
-        const digits = (String(control.step).split(".")[1] ?? "").length;
+        const words = this.words(control, value);
         input.value = value;
-        write(input.shown, fixed(value, digits));
-        input.setAttribute("aria-valuetext", fixed(value, digits));
+        write(input.shown, words);
+        input.setAttribute("aria-valuetext", words);
       }
     }
     const sentence = this.update();
@@ -248,6 +248,11 @@ class Figure extends HTMLElement {
     clearTimeout(this.speaking);
     if (this.spoken !== undefined) this.speaking = setTimeout(() => (this.region.textContent = sentence), 350);
     this.spoken = sentence;
+  }
+
+  /** A slider's value as the reader sees it. */
+  words({ step }, value) {
+    return fixed(value, (String(step).split(".")[1] ?? "").length);
   }
 
   /** Write one number below the chart, with its full value beside it for whoever checks, and wherever the text around
@@ -392,3 +397,51 @@ const Address = {
     }, 200);
   },
 };
+
+// The arithmetic of the figures that compute while one plays with them, in float64: one feature at a time, its values
+// in a row. The tests hold each of these sums to the library's.
+
+/** Eq 2: fills `xHat`, and returns the mean and 1/√(σ² + ε). */
+function normalize(x, xHat, eps) {
+  const m = x.length;
+  let mean = 0;
+  for (let i = 0; i < m; i++) mean += x[i];
+  mean /= m;
+  let square = 0;
+  for (let i = 0; i < m; i++) square += (xHat[i] = x[i] - mean) * xHat[i];
+  const invStd = 1 / Math.sqrt(square / m + eps);
+  for (let i = 0; i < m; i++) xHat[i] *= invStd;
+  return { mean, invStd };
+}
+
+/** Eq 4 in three numbers: ∂ℓ/∂xᵢ is `direct`·∂ℓ/∂x̂ᵢ, plus `variance`·x̂ᵢ through σ², plus `mean` through μ. */
+function normalizeBackward(dxHat, xHat, invStd) {
+  const m = xHat.length;
+  let sum = 0;
+  let along = 0;
+  for (let i = 0; i < m; i++) {
+    sum += dxHat[i];
+    along += dxHat[i] * xHat[i];
+  }
+  return { direct: invStd, variance: (-along * invStd) / m, mean: (-sum * invStd) / m };
+}
+
+// Lines that colour and dash tell apart, and sliders side by side.
+
+const stroke = (arm, dashes) => {
+  const dash = dashes[arm % dashes.length];
+  return { class: "arm", style: `stroke: var(--arm-${arm % 8})`, "stroke-dasharray": dash[1] ? dash.join(" ") : "none" };
+};
+
+/** A sample of a line before a readout's label, in place of a legend. */
+function swatch(output, attributes) {
+  const svg = draw("svg", { class: "swatch", width: 26, height: 10, "aria-hidden": "true" }, output.previousSibling);
+  draw("line", { x1: 0, x2: 26, y1: 5, y2: 5, ...attributes }, svg);
+  output.previousSibling.prepend(svg);
+}
+
+/** As `align`, of a slider that has others at its left. */
+function alignInCell(figure, name, from, to) {
+  const before = figure.inputs[name].closest("label").offsetLeft - figure.handles.offsetLeft;
+  figure.align(name, from - before, to - before);
+}
