@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["transaction"]
+__all__ = ["preserved", "transaction"]
 
 
 @contextmanager
@@ -24,6 +24,16 @@ def transaction(model: nn.Module, written: Iterable[Tensor] = ()) -> Iterator[No
     except BaseException:
         before.restore()
         raise
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Restore what :func:`transaction` restores, however the block ends."""
+    before = _Snapshot(model, ())
+    try:
+        yield
+    finally:
+        before.restore()
 
 
 class _Snapshot:

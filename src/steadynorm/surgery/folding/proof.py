@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import FoldError, ModelError
 from ..dataflow import Example, duplicate, run, tensors_in
+from ..transaction import preserved
 
 __all__ = ["TOLERANCES", "prove"]
 
@@ -54,6 +55,12 @@ def prove(
         return output if original is None else original
 
     theirs = _run(model, examples, expected, lambda name, output: expected[name].append(output.clone()))
+    for a, b in zip_longest(theirs, _run_itself(model, examples)):
+        if a is None or b is None or a.shape != b.shape or not torch.allclose(a, b, 1e-4, 1e-6, equal_nan=True):
+            raise ModelError(
+                "a copy of the model must compute what the model computes, but does not: fold compares with a copy, so "
+                "look at the model's own __deepcopy__, and for what it remembers from call to call"
+            )
     try:
         _run(folded, examples, expected, put_right)
         ours = _run(folded, examples, (), lambda *_: None)
@@ -84,6 +91,15 @@ def _run(
         copy.get_submodule(name).register_forward_hook(lambda _module, _args, output, name=name: see(name, output))
     outputs = (t for example in examples for t in tensors_in(run(copy, example)))
     return [t for t in outputs if t.is_floating_point()]
+
+
+def _run_itself(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
+    """Run the model as it was given and return its outputs; whatever the runs changed is put back."""
+    outputs: list[Tensor] = []
+    with preserved(model), torch.no_grad():
+        for example in examples:
+            outputs += [t.clone() for t in tensors_in(run(model, example)) if t.is_floating_point()]
+    return outputs
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:
