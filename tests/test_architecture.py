@@ -22,6 +22,7 @@ ROOMS = {
     "lab": {"surgery", "doctor", "nn", "kernels", "functional", "reports", "errors"},
     "pages": {"reports", "errors"},
     "cli": {"lab", "pages", "bench", "doctor", "surgery", "nn", "kernels", "reports", "errors"},
+    "__main__": {"cli"},
 }
 EXPLAINER = {"functional", "nn", "reports", "errors"}  # pages/explainer computes its numbers
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
