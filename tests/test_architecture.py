@@ -1,6 +1,7 @@
 """The house: who imports whom, which names are public, what importing costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import steadynorm as sn
 SOURCE = Path(sn.__file__).parent
 ROOMS = {
     "errors": set(),
+    "_torch": set(),
     "reports": set(),
     "functional": {"errors"},
     "kernels": {"functional", "errors"},
     "nn": {"functional", "kernels", "errors"},
-    "surgery": {"nn", "kernels", "functional", "reports", "errors"},
+    "surgery": {"nn", "kernels", "functional", "reports", "errors", "_torch"},
     "doctor": {"surgery", "nn", "functional", "reports", "errors"},
     "bench": {"nn", "kernels", "functional", "errors"},
     "lab": {"surgery", "doctor", "nn", "kernels", "functional", "reports", "errors"},
@@ -29,28 +31,7 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
 # What `steadynorm.X` offers. Adding or removing a name is a decision: change it here too.
 PUBLIC = {
-    "steadynorm": [
-        "__version__",
-        "accumulated_statistics",
-        "assert_synchronized",
-        "convert_",
-        "convert_stats",
-        "desynchronize_",
-        "drop_redundant_biases_",
-        "errors",
-        "fold",
-        "freeze_",
-        "figure",
-        "functional",
-        "merge_statistics_",
-        "nn",
-        "parameter_groups",
-        "paused_statistics",
-        "recalibrate_",
-        "reports",
-        "synchronize_",
-        "unfreeze_",
-    ],
+    "steadynorm": ["__version__", "errors", "figure", "functional", "nn", "reports"],  # and the tools, see below
     "steadynorm.functional": [
         "Covariance",
         "Estimator",
@@ -123,6 +104,11 @@ PUBLIC = {
         "domain",
     ],
 }
+
+# A tool is public if a page of docs/tools is about it, in whose title it stands before the colon.
+TOOLS = Path(__file__).resolve().parents[1] / "docs" / "tools"
+TITLES = [page.read_text().partition("\n")[0].removeprefix("# ").partition(":")[0] for page in TOOLS.glob("*.md")]
+PUBLIC["steadynorm"] += [name for title in TITLES for name in re.split(", | and ", title)]
 
 
 def imports(path: Path) -> set[str]:

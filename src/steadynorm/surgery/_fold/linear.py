@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
+
+from ..._torch import hook_tables, parameters_of, pruned_name
 
 __all__ = [
     "bake",
@@ -16,7 +20,6 @@ __all__ = [
     "is_transposed",
     "replace",
     "sees_all_of_its_kernel",
-    "why_fixed",
 ]
 
 POSITIONS: dict[type[nn.Module], int] = {  # how many axes of positions lie behind the features
@@ -29,7 +32,6 @@ POSITIONS: dict[type[nn.Module], int] = {  # how many axes of positions lie behi
     nn.ConvTranspose3d: 3,
 }
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)  # they compute the weight before each forward
 
 
 def _kind(module: nn.Module) -> type[nn.Module] | None:
@@ -50,65 +52,52 @@ def is_transposed(module: nn.Module) -> bool:
     return isinstance(module, TRANSPOSED)
 
 
-def groups_of(module: nn.Module) -> int:
+def groups_of(module: Any) -> int:
     """Return the number of groups, 1 for a linear layer."""
-    return 1 if isinstance(module, nn.Linear) else int(module.groups)  # type: ignore[arg-type]
+    return 1 if isinstance(module, nn.Linear) else int(module.groups)
 
 
 def feature_axis(module: nn.Module) -> int:
     """Return the axis of the features, of input and output, counted from the end: they may come without a batch."""
-    return -1 - POSITIONS[_kind(module)]  # type: ignore[index]
+    return -1 - next(positions for kind, positions in POSITIONS.items() if isinstance(module, kind))
 
 
-def sees_all_of_its_kernel(module: nn.Module) -> bool:
+def sees_all_of_its_kernel(module: Any) -> bool:
     """Whether every output is a sum over all positions of the kernel, none of them over zeros from outside."""
     if isinstance(module, nn.Linear):
         return True
     kernel, padding = module.kernel_size, module.padding
     if is_transposed(module):
-        ones, zeros = (1,) * len(kernel), (0,) * len(kernel)  # type: ignore[arg-type]
+        ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
         return (kernel, module.stride, padding, module.output_padding) == (ones, ones, zeros, zeros)
     if module.padding_mode != "zeros" or padding == "valid":
         return True
-    if padding == "same":
-        return all(k == 1 for k in kernel)  # type: ignore[union-attr]
-    return not any(padding)  # type: ignore[arg-type]
-
-
-def why_fixed(module: nn.Module) -> str | None:
-    """Say why the weight and bias of a linear layer cannot be replaced; None if they can."""
-    if any(not isinstance(hook, WEIGHT_HOOKS) for hook in module._forward_pre_hooks.values()):
-        return "has a hook, which would see other values"
-    if module._forward_hooks or module._backward_hooks or module._backward_pre_hooks:
-        return "has a hook, which would see other values"
-    others = [type(tensor).__name__ for tensor in module.parameters() if type(tensor) is not nn.Parameter]
-    return f"has parameters of another kind, {others[0]}" if others else None  # quantized or distributed ones, say
+    return all(k == 1 for k in kernel) if padding == "same" else not any(padding)
 
 
 @torch.no_grad()
-def bake(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+def bake(module: Any) -> tuple[Tensor, Tensor | None]:
     """Make weight and bias plain parameters, whatever computes them, and return them in float64."""
-    for hook in list(module._forward_pre_hooks.values()):
+    for hook in list(hook_tables(module)[0].values()):
         if isinstance(hook, WeightNorm):
             remove_weight_norm(module, hook.name)
         elif isinstance(hook, SpectralNorm):
             remove_spectral_norm(module, hook.name)
         elif isinstance(hook, prune.BasePruningMethod):
-            prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+            unprune: Any = prune.remove
+            unprune(module, pruned_name(hook))
     if parametrize.is_parametrized(module):
         _remove_parametrizations(module)
+    own = parameters_of(module)
     for name in ("weight", "bias"):  # in the order in which a plain layer has them
-        module._parameters[name] = module._parameters.pop(name)
-    weight: Tensor = module.weight  # type: ignore[assignment]
-    bias: Tensor | None = module.bias  # type: ignore[assignment]
-    return weight.double(), None if bias is None else bias.double()
+        own[name] = own.pop(name)
+    return module.weight.double(), None if module.bias is None else module.bias.double()
 
 
-def _remove_parametrizations(module: nn.Module) -> None:
+def _remove_parametrizations(module: Any) -> None:
     """Do so for this module alone: torch's function edits the class, which a copy shares with its original."""
-    parametrizations: nn.ModuleDict = module.parametrizations  # type: ignore[assignment]
-    learns = {name: any(p.requires_grad for p in how.parameters()) for name, how in parametrizations.items()}
-    values = {name: getattr(module, name).detach().clone() for name in parametrizations}
+    learns = {name: any(p.requires_grad for p in how.parameters()) for name, how in module.parametrizations.items()}
+    values = {name: getattr(module, name).detach().clone() for name in learns}
     module.__class__ = type(module).__bases__[0]
     del module.parametrizations
     for name, value in values.items():
@@ -116,10 +105,10 @@ def _remove_parametrizations(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def replace(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+def replace(module: Any, weight: Tensor, bias: Tensor | None) -> None:
     """Give a linear layer new parameters, in its own dtype; a new bias learns if the weight does."""
-    old: Tensor = module.weight  # type: ignore[assignment]
+    old = module.weight
     module.weight = nn.Parameter(weight.to(old.dtype), requires_grad=old.requires_grad)
     if bias is not None:
         learns = old.requires_grad if module.bias is None else module.bias.requires_grad
-        module.bias = nn.Parameter(bias.to(old.dtype), requires_grad=learns)  # type: ignore[arg-type]
+        module.bias = nn.Parameter(bias.to(old.dtype), requires_grad=learns)

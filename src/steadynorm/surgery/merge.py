@@ -10,14 +10,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ...errors import ArgumentError, ModelError, SynchronizationError
-from ...functional import Moments, merge_moments
-from ...nn.variants.lp import LpBatchNormBase
-from ...reports import Report
-from ..conversion.forms import MEMORY
-from ..layers import Layer, normalization_layers, uncompiled
-from ..ranks import exchange, together
-from ..transaction import transaction
+from ..errors import ArgumentError, ModelError, SynchronizationError
+from ..functional import Moments, merge_moments
+from ..reports import Report
+from .change import Change
+from .layers import Layer, layers_of
+from .ranks import exchange, together
 
 __all__ = ["assert_synchronized", "merge_statistics_"]
 
@@ -50,29 +48,27 @@ def merge_statistics_(
     Raises: ArgumentError for weights; SynchronizationError if the ranks' weights or layers differ, or one of them
     fails; ModelError for statistics that are not finite. No rank's model is then changed.
     """
-    root, group = uncompiled(model), _group(process_group)
-    layers = normalization_layers(root)
+    group = _group(process_group)
     with together(group):
+        change = Change(model, _why_not)
         shares = _shares(weights, group)
-        states = {layer.name: _statistics(layer.module) for layer in layers if _why_not(layer) is None}
+        states = {layer.name: _statistics(layer) for layer in change.taken}
     every = exchange((shares, states), group)
     with together(group):
         _check_alike([{"the weights": w, **_shapes(s)} for w, s in every])
         merged = {name: _merged(name, shares, [states[name] for _, states in every]) for name in states}
-    rows: list[dict[str, Any]] = []
-    with transaction(root), torch.no_grad():
-        for layer in layers:
-            rows.append({"layer": layer.label, "kind": layer.kind})
-            if layer.name not in merged:
-                rows[-1] |= {"done": "skipped", "why": _why_not(layer)}
-                continue
-            rows[-1] |= {"done": "merged", **_moved(states[layer.name], merged[layer.name], layer.module.eps)}  # type: ignore[arg-type]
-            for name, value in merged[layer.name].items():
-                layer.module._buffers[name].copy_(value)  # type: ignore[union-attr]
-    ranks = len(every)
+
+    def put(layer: Layer) -> dict[str, Any]:
+        moved = _moved(states[layer.name], merged[layer.name], layer.module.eps)  # first: on the CPU states are shared
+        for name, value in merged[layer.name].items():
+            getattr(layer.module, name).copy_(value)
+        return {"done": "merged", **moved}
+
+    with torch.no_grad():
+        change.each(put)
     notes = ["there is no process group, so nothing was to be merged"] if group is None else []
-    title = f"merged the statistics of {len(merged)} of {len(layers)} normalization layers over {ranks} rank(s)"
-    return Report(title, ("layer", "kind", "done", "mean", "variance", "why"), rows, notes)
+    tail = f" over {len(every)} rank(s)"
+    return change.report("merged the statistics of", ("mean", "variance"), notes, tail=tail)
 
 
 def assert_synchronized(model: nn.Module, process_group: ProcessGroup | None = None) -> None:
@@ -86,7 +82,7 @@ def assert_synchronized(model: nn.Module, process_group: ProcessGroup | None = N
     with together(group):
         mine = {
             layer.name: {name: v.detach().cpu() for name, v in layer.module.state_dict().items()}
-            for layer in normalization_layers(uncompiled(model))
+            for layer in layers_of(model)
         }
     every = exchange(mine, group)
     _check_alike([_shapes(states) for states in every])
@@ -127,25 +123,14 @@ def _shares(weights: Sequence[float] | None, group: ProcessGroup | None) -> list
 
 
 def _why_not(layer: Layer) -> str | None:
-    module = layer.module
-    if MEMORY in vars(module) or "FrozenBatchNorm" in layer.kind:
-        return "is frozen"
-    if not layer.is_batch_norm:
-        return "is no batch norm"
-    if any(nn.parameter.is_lazy(v) for v in (*module.parameters(), *module.buffers())):
-        return "not initialized yet: run the model once"
-    if "running_cov" in module._buffers:
-        return f"{layer.kind} keeps a covariance, not variances"
-    if isinstance(module, LpBatchNormBase) and not (module.p == 2 and module.centred):
-        return f"{layer.kind} keeps norms, not variances"
-    if module.running_mean is None or module.running_var is None:
-        return "keeps no running statistics"
-    return None
+    frozen = "is frozen" if layer.why_held or layer.is_frozen else None
+    never = frozen or layer.why_no_batch_norm or layer.why_unready
+    return never or layer.why_no_variances or layer.why_no_statistics
 
 
-def _statistics(module: nn.Module) -> dict[str, Tensor]:
-    names = ("running_mean", "running_var", COUNT)
-    return {name: v.detach().cpu() for name in names if (v := module._buffers.get(name)) is not None}
+def _statistics(layer: Layer) -> dict[str, Tensor]:
+    buffers = dict(layer.module.named_buffers(recurse=False))
+    return {name: buffers[name].detach().cpu() for name in ("running_mean", "running_var", COUNT) if name in buffers}
 
 
 def _shapes(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""One convention for data: how a tool reads batches, and how it runs the model on one."""
+"""Models run and observed: how a tool reads batches, runs the model on one, sees its layers at work, and restores."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError
 
-__all__ = ["Forward", "call", "evaluating", "read"]
+__all__ = ["Forward", "call", "device_of", "evaluating", "given_to", "hooked", "read"]
 
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -33,8 +34,7 @@ def call(model: nn.Module, batch: Any, forward: Forward | None = None) -> Any:
     A tensor is ``model(x)``; a tuple or list gives its first element, as torch's ``update_bn`` reads it; a mapping is
     ``model(**batch)``; for anything else ``forward(model, batch)`` says how.
     """
-    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    batch = _to(batch, device)
+    batch = _to(batch, device_of(model))
     if forward is not None:
         return forward(model, batch)
     if isinstance(batch, Mapping):
@@ -48,6 +48,11 @@ def call(model: nn.Module, batch: Any, forward: Forward | None = None) -> Any:
     return model(x)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the first of a model's tensors is."""
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
@@ -59,6 +64,30 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def hooked(
+    layers: Iterable[nn.Module], before: Callable[..., Any] | None = None, after: Callable[..., Any] | None = None
+) -> Iterator[None]:
+    """See what layers are given, ``before(layer, args, kwargs)``, and give, ``after(layer, args, kwargs, output)``."""
+    handles: list[Any] = []
+    try:
+        for layer in layers:
+            if before is not None:
+                handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
+            if after is not None:
+                handles.append(layer.register_forward_hook(after, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def given_to(layer: nn.Module, args: Any, kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    """Return the input of a call of a layer, and its mask."""
+    given = inspect.signature(layer.forward).bind(*args, **kwargs).arguments
+    return next(iter(given.values())), given.get("mask")
 
 
 def _to(batch: Any, device: torch.device) -> Any:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from ...errors import ArgumentError, ModelError
-from ...reports import Report
-from ..dataflow import Example, duplicate, read_examples, trace, with_values
-from ..layers import Layer, normalization_layers
-from .affine import is_batch_norm, tail
-from .linear import bake, replace
-from .plan import Plan
-from .proof import prove
-from .surroundings import Surroundings, is_layer
+from .._torch import children_of
+from ..errors import ArgumentError, ModelError
+from ..reports import Report
+from ._fold.affine import tail
+from ._fold.linear import bake, replace
+from ._fold.plan import Plan
+from ._fold.proof import prove
+from ._fold.reasons import Surroundings, is_layer, is_norm
+from .change import Change
+from .dataflow.copying import duplicate, with_values
+from .dataflow.examples import Example, read_examples
+from .dataflow.tracing import trace
+from .layers import Layer, layers_of
 
 __all__ = ["fold"]
+
+COLUMNS = ("into", "error", "evidence")
 
 
 def fold(
@@ -42,7 +48,7 @@ def fold(
             folded model is for calls with the same arguments, tensors of as many axes, of any size, in their places;
             what is no tensor is a constant.
         tolerance: the largest difference allowed, relative to the largest magnitude of the tensor compared. None: as
-            :data:`steadynorm.surgery.folding.proof.TOLERANCES` has it for each layer, and so many times that for the
+            :data:`steadynorm.surgery._fold.proof.TOLERANCES` has it for each layer, and so many times that for the
             whole as layers have new weights.
         trust_examples: where the model decides by values, take the ways of the examples for all there are. What is
             folded on that ground is marked *seen, not traced*.
@@ -57,17 +63,32 @@ def fold(
         raise ArgumentError(f"tolerance must be 0 or more, or None, received {tolerance}")
     original = with_values(model)
     examples = read_examples(example_inputs)
-    layers = [layer for layer in normalization_layers(original) if is_batch_norm(layer.module)]
-    if layers and original.training:
+    change = Change(original, layers=layers_of(original, is_norm), left="kept")
+    if change.layers and original.training:
         raise ModelError("the model must be in evaluation, but is in training mode: call model.eval() first")
-    plan = traced = _plan(original, examples) if layers else None
-    if plan is None or traced is None:
-        return duplicate(original), Report("folded 0 batch norms", COLUMNS, (), ("the model has no batch norm",))
+    if not change.layers:
+        return duplicate(original), change.report("folded", COLUMNS, what="batch norm")
+    plan = traced = _plan(original, examples)
     if trust_examples:
         plan = _plan(original, examples, only_seen=True)
     folded = _build(original, plan)
     errors = prove(original, folded, [plan.point(linear) for linear in plan.weights], examples, tolerance)
-    return folded, _report(layers, plan, traced, errors)
+    norms = {plan.names[norm]: norm for norm in (*plan.folded, *plan.reasons)}
+    proven = {traced.names[norm] for norm in traced.folded}
+    for layer in change.layers:
+        norm = norms[layer.names[0]]
+        if norm in plan.reasons:
+            change.leave(layer, plan.reasons[norm])
+            continue
+        change.note(
+            layer,
+            "folded",
+            into=", ".join(plan.names[linear] for linear in plan.folded[norm]),
+            error=max(errors[plan.point(linear)] for linear in plan.folded[norm]),
+            evidence="traced" if plan.names[norm] in proven else "seen, not traced",
+        )
+    note = f"largest difference at the output, relative to its largest magnitude: {errors[None]:.1e}"
+    return folded, change.report("folded", COLUMNS, [note], what="batch norm")
 
 
 def _plan(model: nn.Module, examples: Sequence[Example], *, only_seen: bool = False) -> Plan:
@@ -82,34 +103,9 @@ def _build(model: nn.Module, plan: Plan) -> nn.Module:
     for linear, (weight, bias) in plan.weights.items():
         bake(modules[plan.names[linear]])
         replace(modules[plan.names[linear]], weight, bias)
-    gone = {modules[plan.names[norm]]: tail(norm, bare=plan.is_bare(norm)).eval() for norm in plan.folded}
+    gone = {modules[plan.names[norm]]: tail(Layer(norm), bare=plan.is_bare(norm)).eval() for norm in plan.folded}
     for module in modules.values():
-        for name, child in module._modules.items():
-            if child in gone:
-                module._modules[name] = gone[child]
+        children = children_of(module)
+        for name in [name for name, child in children.items() if child in gone]:
+            children[name] = gone[children[name]]
     return folded
-
-
-# --- the report -------------------------------------------------------------------------------------------------------
-
-COLUMNS = ("layer", "kind", "done", "into", "error", "evidence", "why")
-
-
-def _report(layers: Sequence[Layer], plan: Plan, traced: Plan, errors: Mapping[str | None, float]) -> Report:
-    norms = {plan.names[norm]: norm for norm in (*plan.folded, *plan.reasons)}
-    proven = {traced.names[norm] for norm in traced.folded}
-    rows: list[dict[str, Any]] = []
-    for layer in layers:
-        norm = norms[layer.names[0]]
-        row: dict[str, Any] = {"layer": layer.label, "kind": layer.kind}
-        if norm in plan.folded:
-            row["done"] = "folded"
-            row["into"] = ", ".join(plan.names[linear] for linear in plan.folded[norm])
-            row["error"] = max(errors[plan.point(linear)] for linear in plan.folded[norm])
-            row["evidence"] = "traced" if plan.names[norm] in proven else "seen, not traced"
-        else:
-            row |= {"done": "kept", "why": plan.reasons[norm]}
-        rows.append(row)
-    title = f"folded {len(plan.folded)} of {len(layers)} batch norms"
-    note = f"largest difference at the output, relative to its largest magnitude: {errors[None]:.1e}"
-    return Report(title, COLUMNS, rows, (note,))

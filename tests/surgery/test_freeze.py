@@ -333,7 +333,7 @@ def test_nothing_to_freeze():
 
 @pytest.mark.parametrize("tool", [sn.freeze_, sn.unfreeze_])
 def test_faults(tool, monkeypatch):
-    from steadynorm.surgery.conversion import freeze
+    from steadynorm.surgery import freeze
 
     model = network()
     if tool is sn.unfreeze_:

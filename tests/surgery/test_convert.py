@@ -381,20 +381,20 @@ def test_data_that_are_not_finite():
 
 
 def test_interrupted_while_layers_become_others(monkeypatch):
-    from steadynorm.surgery.conversion import convert
+    from steadynorm.surgery import convert
 
     for stop in range(1, 5):
         model, count = network(), 0
         before = state_of(model)
 
-        def interrupted(module, form, become=convert.become, stop=stop):
+        def interrupted(module, form, swap=convert.swap, stop=stop):
             nonlocal count
             count += 1
-            become(module, form)
+            swap(module, form)
             if count == stop:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(convert, "become", interrupted)
+        monkeypatch.setattr(convert, "swap", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sn.convert_(model, "group", batches=[x_of()])
         monkeypatch.undo()

@@ -1,16 +1,20 @@
 """What a batch-norm layer is given, batch by batch: its statistics, and how sure they are."""
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
+from ..._torch import buffers_of
 from ...errors import ModelError
 from ...functional import Moments, PaperEstimator, PooledEstimator, merge_moments
 from ...nn.dispatch import moments as batch_moments
+from ..ranks import exchange
+from ..watch import given_to, hooked
 
 __all__ = ["Observation", "observing"]
 
@@ -66,9 +70,28 @@ class Observation:
         one = Moments(torch.tensor(n * n, dtype=torch.float64, device=value.device), value, torch.zeros_like(value))
         return one if before is None else merge_moments(before, one)
 
+    def gather(self, device: torch.device, group: ProcessGroup | None) -> None:
+        """Merge all ranks' observations of this layer, in the order of the ranks, so that all get the same bits.
+
+        The scatter of batches, and with it the standard error, stays that of this rank.
+        """
+        if group is None:
+            return
+        mine = None if self.state is None else type(self.state)(*(v.cpu() for v in self.state))
+        every = exchange((mine, self.batches, self.values), group)
+        self.batches = sum(batches for _, batches, _ in every)
+        self.values = sum(values for *_, values in every)
+        states = [state for state, *_ in every if state is not None]
+        if states:
+            merged = reduce(self.estimator.merge, states)
+            self.state = type(merged)(*(v.to(device) for v in merged))
+
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and variance as the estimator gives them."""
-        return self.estimator.finish(self.state)
+        """Return mean and variance as the estimator gives them; refuse a variance of one value."""
+        mean, var = self.estimator.finish(self.state)
+        if not bool(torch.isfinite(mean + var).all()):
+            raise ModelError("a variance needs two values of each feature, received one in all: give more data")
+        return mean, var
 
     def standard_error(self) -> float | None:
         """Return the largest relative standard error, of a mean in deviations, of a variance in itself; or None.
@@ -77,7 +100,7 @@ class Observation:
         """
         if self.batches < 2 or self.means is None or self.squares is None:
             return None
-        mean, var = self.statistics()
+        mean, var = self.estimator.finish(self.state)
         alive = var > 0
         if not bool(alive.any()):
             return 0.0
@@ -90,29 +113,23 @@ class Observation:
 
 
 @contextmanager
-def observing(layers: Sequence[nn.Module], observations: dict[nn.Module, Observation]) -> Iterator[None]:
+def observing(observations: dict[nn.Module, Observation]) -> Iterator[None]:
     """Let each layer, in evaluation, normalize with the statistics of what it is given, and write these down.
 
     The layer's buffers are other ones in this block, and its own again after it. A batch of one or none is no error
     here: a layer in evaluation takes any.
     """
-    own = {layer: (layer._buffers["running_mean"], layer._buffers["running_var"]) for layer in layers}
-    signatures = {layer: inspect.signature(layer.forward) for layer in layers}
+    own = {layer: dict(buffers_of(layer)) for layer in observations}
 
     def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
-        given = signatures[layer].bind(*args, **kwargs).arguments
-        x = next(iter(given.values()))
-        moments = batch_moments(x, given.get("mask"))
+        moments = batch_moments(*given_to(layer, args, kwargs))
         observations[layer].add(moments)
-        mean, var = own[layer]
-        layer._buffers["running_mean"] = moments.mean.to(mean.dtype)  # type: ignore[union-attr]
-        layer._buffers["running_var"] = moments.var.to(var.dtype)  # type: ignore[union-attr]
+        for name, value in (("running_mean", moments.mean), ("running_var", moments.var)):
+            buffers_of(layer)[name] = value.to(getattr(layer, name).dtype)
 
-    handles = [layer.register_forward_pre_hook(see, with_kwargs=True, prepend=False) for layer in layers]
     try:
-        yield
+        with hooked(observations, see):
+            yield
     finally:
-        for handle in handles:
-            handle.remove()
-        for layer, (mean, var) in own.items():
-            layer._buffers["running_mean"], layer._buffers["running_var"] = mean, var
+        for layer, buffers in own.items():
+            buffers_of(layer).update(buffers)

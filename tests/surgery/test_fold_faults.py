@@ -12,7 +12,7 @@ from torch import nn
 import steadynorm as sn
 from folding import error_of, outcome, ready, why
 from steadynorm.errors import ArgumentError, FoldError, ModelError
-from steadynorm.surgery.folding import fold as module_of_fold
+from steadynorm.surgery import fold as module_of_fold
 from surgery_models import assert_unchanged, state_of
 
 X = torch.ones(2, 3, 5, 5)

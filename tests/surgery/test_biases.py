@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 import steadynorm as sn
 from folding import Net, layers, ready
 from steadynorm.errors import ModelError
-from steadynorm.surgery.folding import biases as module_of_biases
+from steadynorm.surgery import biases as module_of_biases
 from surgery_models import assert_unchanged, state_of
 
 

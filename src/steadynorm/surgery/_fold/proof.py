@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import FoldError, ModelError
-from ..dataflow import Example, duplicate, run, tensors_in
-from ..transaction import preserved
+from ..change import preserved
+from ..dataflow.copying import duplicate
+from ..dataflow.examples import Example, run, tensors_in
 
 __all__ = ["TOLERANCES", "prove"]
 

@@ -8,16 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.distributed import ProcessGroup
 
-__all__ = ["Ancestry", "levels"]
+from ..._torch import Dispatch, StorageKey, storage_of, tree_leaves, written
+from ..ranks import exchange
+from ..watch import hooked
+
+__all__ = ["Ancestry", "agree", "levels"]
+
+Feeders = dict[nn.Module, set[nn.Module]]
 
 SOURCE = 1  # the bit of what comes from the batch; layer number i has the bit 2 << i
 
 
-class Ancestry(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Ancestry(Dispatch):
     """Follows tensors through every operation, in-place ones and views included, by the storage they stand in.
 
     A number that leaves the tensors (``item``) may steer what comes after it, so its layers are counted as behind all
@@ -26,10 +30,10 @@ class Ancestry(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.layers = list(layers)
         self.behind: dict[nn.Module, int] = {}  # in the order of first use
-        self._sets: dict[int, tuple[StorageWeakRef, int]] = {}  # the reference keeps an address from being used again
+        self._sets: dict[int, tuple[StorageKey, int]] = {}
         self._steering = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,24 +45,18 @@ class Ancestry(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs = list(_tensors(result))
         if not outputs:
             self._steering |= found
-        written = [
-            value
-            for argument, value in zip(func._schema.arguments, args, strict=False)
-            if argument.alias_info is not None and argument.alias_info.is_write
-        ]
-        self.mark((*outputs, *_tensors(written)), found)
+        self.mark((*outputs, *_tensors(list(written(func, args)))), found)
         return result
 
     def mark(self, tensors: Iterable[Tensor], found: int) -> None:
         """Add to the set behind each tensor."""
         if found:
             for tensor in tensors:
-                storage = tensor.untyped_storage()
-                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-                self._sets[storage._cdata] = reference, found | self._get(tensor)
+                key = storage_of(tensor)
+                self._sets[key[0]] = key, found | self._get(tensor)
 
     def _get(self, tensor: Tensor) -> int:
-        return self._sets.get(tensor.untyped_storage()._cdata, (None, 0))[1]
+        return self._sets.get(storage_of(tensor)[0], (None, 0))[1]
 
     @contextmanager
     def watching(self, batch: Any) -> Iterator[None]:
@@ -72,20 +70,14 @@ class Ancestry(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 found = sum(2 << self.layers.index(other) for other in self.behind)
             self.behind[layer] = self.behind.get(layer, 0) | found
 
-        def leave(layer: nn.Module, args: Any, output: Any) -> None:
+        def leave(layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self.mark(_tensors(output), self.behind[layer] | 2 << self.layers.index(layer))
 
-        handles: list[Any] = [layer.register_forward_pre_hook(enter, with_kwargs=True) for layer in self.layers]
-        handles += [layer.register_forward_hook(leave) for layer in self.layers]
         self.mark(_tensors(batch), SOURCE)
-        try:
-            with self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        with hooked(self.layers, enter, leave), self:
+            yield
 
-    def feeders(self) -> dict[nn.Module, set[nn.Module]]:
+    def feeders(self) -> Feeders:
         """Return for each layer that ran, in order of first use, the layers that feed it."""
         return {
             layer: {other for number, other in enumerate(self.layers) if found & (2 << number)}
@@ -93,7 +85,7 @@ class Ancestry(TorchDispatchMode):  # type: ignore[no-untyped-call]
         }
 
 
-def levels(feeders: dict[nn.Module, set[nn.Module]]) -> list[list[nn.Module]]:
+def levels(feeders: Feeders) -> list[list[nn.Module]]:
     """Group layers so that each comes after all that feed it, in as few groups as possible.
 
     Layers that feed each other, or themselves (used several times), cannot all come after another: the first of them by
@@ -107,6 +99,17 @@ def levels(feeders: dict[nn.Module, set[nn.Module]]) -> list[list[nn.Module]]:
         for layer in groups[-1]:
             del waiting[layer]
     return groups
+
+
+def agree(feeders: Feeders, modules: Sequence[nn.Module], group: ProcessGroup | None) -> Feeders:
+    """Return the union of what all ranks saw of who feeds whom: a rank may have no data, or take another branch."""
+    number = {module: index for index, module in enumerate(modules)}
+    mine = {number[module]: {number[other] for other in behind} for module, behind in feeders.items()}
+    union: dict[int, set[int]] = {}
+    for theirs in exchange(mine, group):
+        for index, behind in theirs.items():
+            union[index] = union.get(index, set()) | behind
+    return {modules[index]: {modules[other] for other in behind} for index, behind in union.items()}
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..._torch import buffers_of, parameters_of
 from ...errors import ArgumentError
 from ...nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ...nn.catalogue import CATALOGUE
@@ -18,34 +18,15 @@ from ...nn.statistics import WideStatistics
 from ...nn.synchronization import SyncBatchNorm
 from ...nn.synchronization.layer import OF_EXCHANGE
 from ...nn.variants.domain import DomainBatchNormBase, active_domain
-from ...nn.variants.whitening import WhiteningBase
-from ..layers import Layer
-from .become import why_not_another
+from ..change import Left
+from ..layers import SYNCHRONIZING, TORCH, Layer
 
-__all__ = [
-    "MEMORY",
-    "SYNCHRONIZED",
-    "Form",
-    "Unsuited",
-    "checked",
-    "dimensions",
-    "form_of",
-    "names",
-    "why_not_convertible",
-    "words",
-]
+__all__ = ["Form", "checked", "form_of", "names", "why_not_convertible"]
 
-TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 BATCH = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 INSTANCE = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-MEMORY = "_before_freezing"  # an attribute of a layer: what unfreeze_ will give back to it
-SYNCHRONIZED = "_before_synchronizing"  # likewise what desynchronize_ will give back
 PLACE = ("device", "dtype")
 MOST_GROUPS = 32  # Wu & He 2018, arXiv:1803.08494
-
-
-class Unsuited(Exception):
-    """This layer cannot take that form; the message is the reason in a report."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +45,7 @@ def names() -> tuple[str, ...]:
     return ("torch", "group", "layer", "instance", "rms", *(method.name for method in CATALOGUE))
 
 
-def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[torch.Size] | None = None) -> Form:
+def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch.Size] | None = None) -> Form:
     """Return what a batch norm becomes under a name; itself it is not changed, but shares its tensors with the form.
 
     Args:
@@ -72,42 +53,40 @@ def form_of(module: nn.Module, to: str, options: Mapping[str, Any], shapes: set[
         options: for the constructor of the new layer, instead of what the old one has.
         shapes: those that its inputs were seen to have; None: nobody looked.
 
-    Raises: Unsuited; ArgumentError for options that the constructor refuses.
+    Raises: Left; ArgumentError for options that the constructor refuses.
     """
-    if isinstance(module, DomainBatchNormBase):
-        return _of_one_domain(module, to, options, shapes)
-    c: int = module.num_features  # type: ignore[assignment]
+    if isinstance(layer.module, DomainBatchNormBase):
+        return _of_one_domain(layer.module, to, options, shapes)
+    c: int = layer.module.num_features
     settings: dict[str, Any] = {}
-    flat = dimensions(module) in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
+    flat = layer.dimensions in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
     point = flat if shapes is None else any(shape[2:].numel() == 1 for shape in shapes)
-    may = "may have" if shapes is None else "has"
-    alone = f"its input {may} one position, and one value a group is its own mean: nothing of it would be left"
+    single = False
     if to == "group":
         kind: type[nn.Module] = nn.GroupNorm
         settings = {"num_groups": _groups(c, options.get("num_groups")), "num_channels": c}
-        if point and c == settings["num_groups"]:
-            raise Unsuited(alone)
+        single = point and c == settings["num_groups"]
     elif to == "layer":  # over all features and positions, whatever the image's size, scaled a feature at a time
         kind, settings = nn.GroupNorm, {"num_groups": 1, "num_channels": c}
-        if point and c == 1:
-            raise Unsuited(alone)
+        single = point and c == 1
     elif to == "instance":
-        kind, settings = _by_dimension(INSTANCE, module, to), {"track_running_stats": False}
-        if point or flat:  # which instance norm would take for one example without a batch
-            raise Unsuited(alone)
+        kind, settings = _by_dimension(INSTANCE, layer, to), {"track_running_stats": False}
+        single = point or flat  # which instance norm would take for one example without a batch
     elif to == "rms":
         kind, settings = nn.RMSNorm, {"normalized_shape": c}
         if shapes is None or any(len(shape) != 2 for shape in shapes):
-            raise Unsuited("RMS norm works on the last axis, so only (N, C) input suits: give batches, to have it seen")
+            raise Left("RMS norm works on the last axis, so only (N, C) input suits: give batches, to have it seen")
     elif to == "torch":
-        kind = _by_dimension(TORCH, module, to)
+        kind = _by_dimension(TORCH, layer, to)
     else:
-        method = next(m for m in CATALOGUE if m.name == to)
-        kind = _by_dimension(method.layers, module, to)
-    form = _built(module, kind, settings | dict(options), options)
+        kind = _by_dimension(next(m for m in CATALOGUE if m.name == to).layers, layer, to)
+    if single:
+        has = "may have" if shapes is None else "has"
+        raise Left(f"its input {has} one position, and one value a group is its own mean: nothing of it would be left")
+    form = _built(layer.module, kind, settings | dict(options), options)
     if isinstance(form.module, SyncBatchNorm):  # for any number of dimensions: there is a way back all the same
-        plain = {"class": _by_dimension(BATCH, module, to)}
-        vars(form.module)[SYNCHRONIZED] = vars(module).get(SYNCHRONIZED, plain)
+        plain = {"class": _by_dimension(BATCH, layer, to)}
+        vars(form.module)[SYNCHRONIZING] = vars(layer.module).get(SYNCHRONIZING, plain)
     return form
 
 
@@ -117,22 +96,13 @@ def _of_one_domain(
     """Return what the active domain's layer becomes, which for the kind that it has already is itself."""
     chosen = active_domain()
     if chosen is None or chosen not in module.domains:
-        raise Unsuited(f"has the domains {', '.join(module.domains)}: choose one by steadynorm.nn.domain")
+        raise Left(f"has the domains {', '.join(module.domains)}: choose one by steadynorm.nn.domain")
     part = module.domains[chosen]
     settled = to == "batch" and not options
-    form = Form(copy.copy(part), (), (), repr(part)) if settled else form_of(part, to, options, shapes)
+    form = Form(copy.copy(part), (), (), repr(part)) if settled else form_of(Layer(part), to, options, shapes)
     prefix = f"domain_{chosen}."
     lost = [key for key in module.state_dict() if not key.startswith(prefix)]
     return replace(form, lost=(*lost, *form.lost))
-
-
-def dimensions(module: nn.Module) -> int | None:
-    """Return for how many spatial dimensions a batch norm is made; None if its class does not say."""
-    remembered = vars(module).get(SYNCHRONIZED)
-    of = type(module) if remembered is None else remembered["class"]
-    families: list[Mapping[int, type[nn.Module]]] = [TORCH, *(method.layers for method in CATALOGUE)]
-    found = {d for family in families for d, kind in family.items() if issubclass(of, kind)}
-    return found.pop() if len(found) == 1 else None  # a synchronized layer is for any
 
 
 def words(kind: type) -> dict[str, Any]:
@@ -146,24 +116,22 @@ def words(kind: type) -> dict[str, Any]:
     return {name: default for name, default in found.items() if name not in PLACE}
 
 
-def why_not_convertible(module: nn.Module) -> str | None:
+def why_not_convertible(layer: Layer) -> str | None:
     """Say why a layer cannot take another form by name; None if it can."""
-    if not isinstance(module, _BatchNorm) and dimensions(module) is None:
+    if not layer.is_batch_norm and layer.dimensions is None:
         return "is no batch norm: give a function to convert it"
-    if any(nn.parameter.is_lazy(v) for v in (*module.parameters(), *module.buffers())):
-        return "not initialized yet: run the model once"
-    return "is frozen: unfreeze_ it first" if MEMORY in vars(module) else why_not_another(module)
+    return layer.why_unready or layer.why_held or layer.why_not_another
 
 
-def checked(new: Any, layer: Layer) -> Form | None:
-    """Return what a user's function gave for a layer as its form; None if it is the layer itself."""
+def checked(new: Any, layer: Layer) -> Form:
+    """Return what a user's function gave for a layer as its form."""
     if not isinstance(new, nn.Module):
         raise ArgumentError(
             f"the function must return a module, received {type(new).__name__} for {layer.name}: to leave a layer as "
             "it is, return it"
         )
     if new is layer.module:
-        return None
+        raise Left("the function returned it as it is")
     if any(part is layer.module for part in new.modules()):
         raise ArgumentError(
             f"what the function returns for {layer.name} takes the layer's place and cannot contain it: put a "
@@ -174,23 +142,22 @@ def checked(new: Any, layer: Layer) -> Form | None:
     return Form(new, tuple(lost), tuple(fresh), type(new).__name__)
 
 
-def _by_dimension(family: Mapping[int, type[nn.Module]], module: nn.Module, to: str) -> type[nn.Module]:
-    d = dimensions(module)
-    if d is None:
-        raise Unsuited(f"{type(module).__name__} does not say for how many dimensions it is, and {to!r} needs to know")
-    return family[d]
+def _by_dimension(family: Mapping[int, type[nn.Module]], layer: Layer, to: str) -> type[nn.Module]:
+    if layer.dimensions is None:
+        raise Left(f"{layer.kind} does not say for how many dimensions it is, and {to!r} needs to know")
+    return family[layer.dimensions]
 
 
 def _groups(c: int, given: int | None) -> int:
     if given is not None:
         if given < 1 or c % given:
-            raise Unsuited(f"{c} features cannot be cut into {given} groups of equal size")
+            raise Left(f"{c} features cannot be cut into {given} groups of equal size")
         return given
     groups = math.gcd(MOST_GROUPS, c)
     return groups // 2 if groups == c > 1 else groups  # two features a group at least
 
 
-def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], options: Mapping[str, Any]) -> Form:
+def _built(module: Any, kind: type[nn.Module], settings: dict[str, Any], options: Mapping[str, Any]) -> Form:
     asked = inspect.signature(kind).parameters.keys() - {*PLACE}
     unknown = options.keys() - asked
     if unknown:
@@ -207,23 +174,23 @@ def _built(module: nn.Module, kind: type[nn.Module], settings: dict[str, Any], o
     except TypeError as error:
         raise ArgumentError(f"{kind.__name__} cannot be made of {settings}: {error}") from error
     # What users have hung on the layer stays, too.
-    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys() - {SYNCHRONIZED, *OF_EXCHANGE}
+    own = vars(module).keys() - vars(form).keys() - words(type(module)).keys() - {SYNCHRONIZING, *OF_EXCHANGE}
     vars(form).update({name: vars(module)[name] for name in own})
     for name, value in carried.items():
         setattr(form, name, value)
     if type(form) is type(module) and not options:
-        raise Unsuited("is one already")
+        raise Left("is one already")
     fresh, left = _take_state(module, form)
     return Form(form, _lost(module, left, asked), fresh, repr(form))
 
 
-def _take_state(module: nn.Module, form: nn.Module) -> tuple[tuple[str, ...], list[str]]:
+def _take_state(module: Any, form: nn.Module) -> tuple[tuple[str, ...], list[str]]:
     """Give the form what it has a place for; return the names of what it has besides, and of what it left.
 
     Tensors that both have are shared. A form that keeps statistics otherwise takes them as it would a checkpoint.
     """
     taken = []
-    stores: Any = ((form._parameters, module._parameters), (form._buffers, module._buffers))
+    stores: Any = ((table_of(form), table_of(module)) for table_of in (parameters_of, buffers_of))
     for own, theirs in stores:
         for name, value in own.items():
             other = theirs.get(name)
@@ -234,7 +201,7 @@ def _take_state(module: nn.Module, form: nn.Module) -> tuple[tuple[str, ...], li
         form.widen_statistics()
     fresh = [name for name in form.state_dict() if name not in taken]
     if fresh:
-        plain = module.plain_state() if isinstance(module, WhiteningBase) else module.state_dict()
+        plain = getattr(module, "plain_state", module.state_dict)()  # what keeps other statistics says them as ours
         result = form.load_state_dict(plain, strict=False)
         parameters = dict(form.named_parameters())  # copies, which an optimizer does not know yet
         fresh = [name for name in fresh if name in result.missing_keys or name in parameters]
@@ -244,7 +211,7 @@ def _take_state(module: nn.Module, form: nn.Module) -> tuple[tuple[str, ...], li
 
 def _lost(module: nn.Module, left: list[str], asked: Iterable[str]) -> tuple[str, ...]:
     if getattr(module, "activation", None) is not None and "activation" not in asked:
-        raise Unsuited(f"its activation, {module.activation}, would be lost")
+        raise Left(f"its activation, {module.activation}, would be lost")
     settings = [
         f"{name}={getattr(module, name)}"
         for name, default in words(type(module)).items()

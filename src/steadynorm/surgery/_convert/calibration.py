@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...functional import Moments, batch_moments, merge_moments
-from ..batches import Forward, call, evaluating, read
 from ..progress import track
+from ..watch import Forward, call, evaluating, hooked
 
 __all__ = ["OutputMoments", "see_outputs", "see_shapes"]
 
@@ -55,35 +55,25 @@ def see_shapes(
     def see(layer: nn.Module, args: Any, kwargs: Any, y: Tensor) -> None:
         seen[layer].add(y.shape)
 
-    _watch(model, seen, [batch], forward, see)
+    with hooked(seen, after=see), evaluating(model):
+        call(model, batch, forward)
     return seen
 
 
 def see_outputs(
-    model: nn.Module, forms: Mapping[nn.Module, nn.Module], batches: Iterable[Any], forward: Forward | None
+    model: nn.Module, new: Mapping[nn.Module, nn.Module], batches: Iterable[Any], forward: Forward | None
 ) -> dict[nn.Module, OutputMoments]:
-    """Run the model as it is over the data; beside each layer, its new form on the same input."""
-    seen = {layer: OutputMoments() for layer in forms}
-    takes = {layer: inspect.signature(form.forward).parameters for layer, form in forms.items()}
+    """Run the model as it is over the data; beside each layer, the new one on the same input."""
+    seen = {layer: OutputMoments() for layer in new}
+    takes = {layer: inspect.signature(one.forward).parameters for layer, one in new.items()}
 
     def see(layer: nn.Module, args: Any, kwargs: Any, y: Tensor) -> None:
         if len(args) > len(takes[layer]) or not kwargs.keys() <= takes[layer].keys():
             given = ", ".join(["x", *(f"argument {n}" for n in range(2, len(args) + 1)), *kwargs])
             raise ModelError(f"a layer that takes only x is to replace one that the model calls with {given}")
-        seen[layer].add(y, forms[layer].eval()(*args, **kwargs))
+        seen[layer].add(y, new[layer].eval()(*args, **kwargs))
 
-    _watch(model, forms, track(batches, "calibrating: batch"), forward, see)
+    with hooked(new, after=see), evaluating(model):
+        for batch in track(batches, "calibrating: batch"):
+            call(model, batch, forward)
     return seen
-
-
-def _watch(
-    model: nn.Module, layers: Iterable[nn.Module], batches: Iterable[Any], forward: Forward | None, see: Any
-) -> None:
-    handles = [layer.register_forward_hook(see, with_kwargs=True) for layer in layers]
-    try:
-        with evaluating(model):
-            for batch in read(batches):
-                call(model, batch, forward)
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -1,7 +1,7 @@
 """Population statistics taken anew over data: for stale, drifted or damaged running statistics."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,21 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ...errors import ArgumentError, ModelError
-from ...functional import PaperEstimator, PooledEstimator
-from ...reports import Report
-from ..batches import Forward, call, evaluating, read
-from ..layers import Layer, Where, normalization_layers, selected, uncompiled
-from ..progress import track
-from ..ranks import together
-from ..transaction import transaction
-from .ancestry import Ancestry, levels
-from .observation import Observation, observing
-from .ranks import agree, gather
+from .._torch import buffers_of
+from ..errors import ArgumentError, ModelError
+from ..functional import PaperEstimator, PooledEstimator
+from ..reports import Report
+from ._recalibrate.ancestry import Ancestry, agree, levels
+from ._recalibrate.observation import Observation, observing
+from .change import Change, transaction
+from .layers import Layer, Where, uncompiled
+from .progress import track
+from .ranks import together
+from .watch import Forward, call, evaluating, read
 
 __all__ = ["recalibrate_"]
 
 ESTIMATORS: dict[str, PooledEstimator | PaperEstimator] = {"pooled": PooledEstimator(), "paper": PaperEstimator()}
+STATISTICS = ("running_mean", "running_var")
+HELD = "in evaluation while the model trains, so taken for frozen"
 LEAST_BATCHES = 8  # before a tolerance may end the work: the error of fewer is itself too uncertain
 
 Observations = dict[nn.Module, Observation]
@@ -55,7 +57,7 @@ def recalibrate_(
 
     Args:
         model: in training or evaluation, compiled or not. The whole of it is held in evaluation meanwhile.
-        batches: see :func:`steadynorm.surgery.batches.call` for what a batch may be.
+        batches: see :func:`steadynorm.surgery.watch.call` for what a batch may be.
         forward: how to run the model on a batch of another kind: ``forward(model, batch)``.
         passes: ``"one"``: layers normalize with each batch's own statistics meanwhile, as in training, so a layer
             behind others sees that batch's noise. ``"exact"``: layer after layer in the order of the data flow, each
@@ -91,21 +93,28 @@ def recalibrate_(
             "passes='exact' reads the batches several times, received an iterator: give a list or a DataLoader"
         )
     root = uncompiled(model)
-    layers = normalization_layers(root)
-    reasons = {layer.module: _reason(layer, root, chosen) for layer, chosen in selected(layers, where)}
-    targets = [layer for layer in layers if reasons[layer.module] is None]
-    if not targets:
-        return _report(layers, reasons, {}, {}, 0)
-    work = _Work(root, targets, ESTIMATORS[estimator], batches, forward, max_batches, tolerance, process_group)
-    with transaction(root):
-        with evaluating(root):
-            observations = work.one_pass(targets) if passes == "one" else work.exact()
-        before = {layer.module: _statistics(layer.module) for layer in targets}
-        _commit(observations)
-    for layer in targets:
-        if layer.module not in observations:
-            reasons[layer.module] = "no batch reached it"
-    return _report(layers, reasons, observations, before, work.passes)
+    change = Change(root, lambda layer: _why_not(layer, root.training), where)
+    work = _Work(root, change.taken, ESTIMATORS[estimator], batches, forward, max_batches, tolerance, process_group)
+    broken = []
+    if change.taken:
+        with transaction(root):
+            with evaluating(root):
+                observations = work.one_pass(work.layers) if passes == "one" else work.exact()
+            drifts = _commit(observations)
+        for layer in work.layers:
+            if layer.module not in observations:
+                change.leave(layer, "no batch reached it")
+                continue
+            seen, drift = observations[layer.module], drifts[layer.module]
+            if not all(map(math.isfinite, drift.values())):
+                broken.append(layer.name)
+                drift = {}
+            cells = {"batches": seen.batches, "standard error": seen.standard_error(), **drift}
+            change.note(layer, "recalibrated", **cells)
+    notes = [f"these had a variance of 0, or statistics that were not finite: {', '.join(broken)}"] if broken else ()
+    columns = ("batches", "standard error", "mean drift", "variance ratio")
+    tail = f" in {work.passes} pass{'es' if work.passes != 1 else ''} over the data"
+    return change.report("recalibrated", columns, notes, tail=tail)
 
 
 @dataclass
@@ -113,7 +122,7 @@ class _Work:
     """One recalibration: what it reads and whom it measures."""
 
     root: nn.Module
-    targets: Sequence[Layer]
+    layers: list[Layer]
     estimator: PooledEstimator | PaperEstimator
     batches: Iterable[Any]
     forward: Forward | None
@@ -122,40 +131,39 @@ class _Work:
     group: ProcessGroup | None
     passes: int = 0
 
-    def one_pass(self, targets: Sequence[Layer]) -> Observations:
+    def one_pass(self, layers: list[Layer]) -> Observations:
         """Read the batches once and return what these layers were given, of all ranks together."""
-        seen = {layer.module: Observation(self.estimator) for layer in targets}
-        with together(self.group), observing(list(seen), seen):
+        seen = {layer.module: Observation(self.estimator) for layer in layers}
+        with together(self.group), observing(seen):
             for number, batch in enumerate(track(read(self.batches, self.max_batches), "recalibrating: batch")):
                 call(self.root, batch, self.forward)
-                for layer in targets:
+                for layer in layers:
                     seen[layer.module].end_batch(number, layer.name)
                 if self._sure(number + 1, seen.values()):
                     break
         self.passes += 1
-        for observation, layer in zip(seen.values(), targets, strict=True):
-            gather(observation, layer.module.running_mean, self.group)  # type: ignore[arg-type]
+        for layer in layers:
+            seen[layer.module].gather(layer.module.running_mean.device, self.group)
         return {module: observation for module, observation in seen.items() if observation.values > 0}
 
     def exact(self) -> Observations:
         """Measure group after group, those before it final; the layers' own buffers come back in the end."""
         results: Observations = {}
-        own = {layer.module: dict(layer.module._buffers) for layer in self.targets}
+        own = {layer.module: dict(buffers_of(layer.module)) for layer in self.layers}
         try:
             for group in self._groups():
-                results |= self.one_pass([layer for layer in self.targets if layer.module in group])
+                results |= self.one_pass([layer for layer in self.layers if layer.module in group])
                 for module in group & results.keys():
-                    mean, var = _finite(results[module])
-                    module._buffers["running_mean"] = mean.to(module._buffers["running_mean"])
-                    module._buffers["running_var"] = var.to(module._buffers["running_var"])
+                    for name, value in zip(STATISTICS, results[module].statistics(), strict=True):
+                        buffers_of(module)[name] = value.to(own[module][name])
         finally:
             for module, buffers in own.items():
-                module._buffers.update(buffers)
+                buffers_of(module).update(buffers)
         return results
 
     def _groups(self) -> list[set[nn.Module]]:
         """Run one batch, see which layer feeds which, and group them."""
-        modules = [layer.module for layer in self.targets]
+        modules = [layer.module for layer in self.layers]
         ancestry = Ancestry(modules)
         with together(self.group):
             for batch in read(self.batches, 1):
@@ -170,85 +178,32 @@ class _Work:
         return all(error is not None and error <= self.tolerance for error in errors)
 
 
-def _reason(layer: Layer, root: nn.Module, chosen: bool) -> str | None:
+def _why_not(layer: Layer, training: bool) -> str | None:
     """Say why a layer is left alone; None if it is not."""
-    module = layer.module
     if not layer.is_batch_norm:
-        return "frozen" if "FrozenBatchNorm" in layer.kind else "has no batch statistics"
-    if not chosen:
-        return "not selected"
-    statistics = [module._buffers.get(name) for name in ("running_mean", "running_var")]
-    if any(nn.parameter.is_lazy(v) for v in statistics if v is not None):
-        return "not initialized yet: run the model once"
-    if any(v is None for v in statistics):
-        return "keeps no running statistics"
-    if root.training and not module.training:
-        return "in evaluation while the model trains, so taken for frozen"
-    return None
-
-
-def _statistics(module: nn.Module) -> tuple[Tensor, Tensor]:
-    return module.running_mean.double().clone(), module.running_var.double().clone()  # type: ignore[operator]
-
-
-def _finite(observation: Observation) -> tuple[Tensor, Tensor]:
-    mean, var = observation.statistics()
-    if not bool(torch.isfinite(mean + var).all()):
-        raise ModelError("a variance needs two values of each feature, received one in all: give more data")
-    return mean, var
+        return "frozen" if layer.is_frozen else "has no batch statistics"
+    held = training and not layer.module.training
+    return layer.why_unready or layer.why_no_statistics or (HELD if held else None)
 
 
 @torch.no_grad()
-def _commit(observations: Observations) -> None:
-    """Write the statistics into the layers' own buffers."""
+def _commit(observations: Observations) -> dict[nn.Module, dict[str, float]]:
+    """Write the statistics into the layers' own buffers, and return how far they had drifted."""
     if not observations:
         raise ModelError(
             "no batch-norm layer received a value: did the loader give any batch, and does the model use them?"
         )
-    results = {module: _finite(observation) for module, observation in observations.items()}
+    results: dict[Any, tuple[Tensor, Tensor]] = {module: seen.statistics() for module, seen in observations.items()}
+    drifts = {}
     for module, (mean, var) in results.items():
-        module.running_mean.copy_(mean)  # type: ignore[operator]
-        module.running_var.copy_(var)  # type: ignore[operator]
+        tiny = torch.finfo(torch.float64).tiny
+        ratio = (var / module.running_var.double()).clamp(min=tiny)
+        drifts[module] = {
+            "mean drift": float(((mean - module.running_mean.double()) / var.sqrt().clamp(min=tiny)).abs().max()),
+            "variance ratio": float(torch.maximum(ratio, 1 / ratio).max()),
+        }
+        module.running_mean.copy_(mean)
+        module.running_var.copy_(var)
         if isinstance(module.num_batches_tracked, Tensor):
             module.num_batches_tracked.fill_(observations[module].batches)
-
-
-def _report(
-    layers: Sequence[Layer],
-    reasons: dict[nn.Module, str | None],
-    observations: Observations,
-    before: dict[nn.Module, tuple[Tensor, Tensor]],
-    passes: int,
-) -> Report:
-    rows, broken = [], []
-    for layer in layers:
-        row: dict[str, Any] = {"layer": layer.label, "kind": layer.kind}
-        reason, observation = reasons[layer.module], observations.get(layer.module)
-        if observation is None:
-            row |= {"done": "skipped", "why": reason}
-        else:
-            (mean, var), (old_mean, old_var) = observation.statistics(), before[layer.module]
-            deviation = var.sqrt().clamp(min=torch.finfo(torch.float64).tiny)
-            ratio = (var / old_var).clamp(min=torch.finfo(torch.float64).tiny)
-            row |= {
-                "done": "recalibrated",
-                "batches": observation.batches,
-                "standard error": observation.standard_error(),
-            }
-            drift = {
-                "mean drift": float(((mean - old_mean) / deviation).abs().max()),
-                "variance ratio": float(torch.maximum(ratio, 1 / ratio).max()),
-            }
-            if all(map(math.isfinite, drift.values())):
-                row |= drift
-            else:
-                broken.append(layer.name)
-        rows.append(row)
-    columns = ("layer", "kind", "done", "why", "batches", "standard error", "mean drift", "variance ratio")
-    count = len(observations)
-    reading = f"{passes} pass{'es' if passes != 1 else ''} over the data"
-    title = f"recalibrated {count} of {len(layers)} normalization layers in {reading}"
-    notes = [] if layers else ["the model has no normalization layer"]
-    if broken:
-        notes.append(f"these had a variance of 0, or statistics that were not finite: {', '.join(broken)}")
-    return Report(title, columns, rows, notes)
+    return drifts
