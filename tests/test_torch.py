@@ -7,6 +7,113 @@ from torch.nn.utils import prune
 
 from steadynorm import _torch
 
+# --- for the layers and their kernels ---------------------------------------------------------------------------------
+
+
+class Double(_torch.SingleLevelFunction):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, dy):
+        return 2 * dy
+
+
+class Halve(_torch.Function):
+    forward = staticmethod(lambda ctx, x: x / 2)
+    backward = staticmethod(lambda ctx, dy: dy / 2)
+
+
+@pytest.mark.parametrize(("function", "factor"), [(Double, 2.0), (Halve, 0.5)])
+def test_functions(function, factor):
+    x = torch.ones(2, requires_grad=True)
+    y = function.apply(x)
+    assert y.tolist() == [factor] * 2
+    y.sum().backward()
+    assert x.grad.tolist() == [factor] * 2
+
+
+def test_a_function_of_one_level_is_what_transforms_refuse():
+    assert issubclass(torch.autograd.Function, _torch.SingleLevelFunction)
+    with pytest.raises(RuntimeError, match="functorch"):
+        torch.func.grad(lambda x: Double.apply(x).sum())(torch.ones(2))
+
+
+def test_lazy_layers_have_their_base():
+    assert all(issubclass(kind, _torch.LazyTorchNorm) for kind in (nn.LazyBatchNorm1d, nn.LazyInstanceNorm2d))
+
+
+class AnyMode(_torch.Dispatch):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_is_no_plain_call():
+    told = []
+
+    def ask(x):
+        told.append(_torch.plain())
+        return x.sum()
+
+    x = torch.ones(2)
+    assert _torch.plain()
+    torch.func.grad(ask)(x)
+    torch.vmap(ask)(x[None])
+    with torch.autograd.forward_ad.dual_level():
+        ask(x)
+    with AnyMode():
+        ask(x)
+    torch.jit.trace(ask, x, check_trace=False)
+    assert told == [False] * 5
+    assert _torch.plain()
+
+
+def test_views():
+    x = torch.ones(4, requires_grad=True) * 2
+    assert _torch.is_view(x[1:])
+    assert not _torch.is_view(x)
+
+
+def test_hooks_that_see_what_is_saved():
+    assert not _torch.saves_are_seen()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        assert _torch.saves_are_seen()
+    told = []
+
+    def ask(x):
+        told.append(_torch.saves_are_seen())
+        return x * x
+
+    torch.utils.checkpoint.checkpoint(ask, torch.ones(2, requires_grad=True), use_reentrant=False)
+    assert told == [True]
+
+
+def test_without_the_private_function_saves_count_as_seen(monkeypatch):
+    monkeypatch.delattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
+    assert _torch.saves_are_seen()
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("runs", [_torch.autograd_runs, _torch._checkpoint_is_on_the_stack])
+def test_a_recomputation_is_told_from_the_first_run(runs, reentrant):
+    told = []
+
+    def ask(x):
+        told.append(runs())
+        return x * x
+
+    y = torch.utils.checkpoint.checkpoint(ask, torch.ones(2, requires_grad=True), use_reentrant=reentrant)
+    y.sum().backward()
+    assert told == [False, True]
+    assert not runs()
+
+
+def test_without_the_private_function_the_stack_is_read(monkeypatch):
+    monkeypatch.delattr(torch._C, "_current_graph_task_id")
+    assert _torch._graph_task() is _torch._checkpoint_is_on_the_stack
+
+
 # --- for surgery ------------------------------------------------------------------------------------------------------
 
 

@@ -3,20 +3,21 @@
 `tests/test_torch.py` holds each against what it is taken for.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.multiprocessing.reductions import StorageWeakRef
 
-# ======================================================================================================================
-# for surgery
-# ======================================================================================================================
-# Tools find layers by these bases, as optimizers, ``update_bn`` and trainers do. Replaced by: a tuple of all of torch's
-# public batch norms, and of all its normalizations with running statistics.
+# Layers derive from these bases, and tools find layers by them, as optimizers, ``update_bn`` and trainers do. Replaced
+# by: a tuple of all of torch's public batch norms, and of all its normalizations with running statistics.
 from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
+from torch.nn.modules.batchnorm import _LazyNormBase as LazyTorchNorm
 from torch.nn.modules.batchnorm import _NormBase as TorchNorm
 from torch.nn.utils import prune
 
@@ -29,17 +30,24 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = [
     "Dispatch",
+    "Function",
     "HookTable",
+    "LazyTorchNorm",
+    "SingleLevelFunction",
     "StorageKey",
     "TorchBatchNorm",
     "TorchNorm",
+    "autograd_runs",
     "buffers_of",
     "children_of",
     "forget_buffer",
     "hook_tables",
+    "is_view",
     "module_tables",
     "parameters_of",
+    "plain",
     "pruned_name",
+    "saves_are_seen",
     "storage_of",
     "tree_leaves",
     "tree_map_only",
@@ -48,6 +56,76 @@ __all__ = [
     "written",
 ]
 
+# ======================================================================================================================
+# for the layers and their kernels
+# ======================================================================================================================
+if TYPE_CHECKING:
+
+    class Function:
+        """``torch.autograd.Function``, whose ``apply`` has no types."""
+
+        @classmethod
+        def apply(cls, *args: Any) -> Tensor:
+            """Run forward, and remember backward."""
+
+    SingleLevelFunction = Function
+else:
+    Function = torch.autograd.Function
+    # ``torch.autograd.Function`` without what its ``apply`` does about functorch's transforms, in which the layers take
+    # torch's operators: that would cost as much again as the rest of a call through Python. Replaced by: Function.
+    SingleLevelFunction = getattr(torch.autograd.function, "_SingleLevelFunction", Function)
+
+
+def plain() -> bool:
+    """Tell whether neither a functorch transform, nor forward-mode AD, nor a dispatch mode, nor a tracer is active.
+
+    A custom operator would lose tangents without an error, has no rule for ``vmap``, and is unknown to what counts or
+    records torch's operators: there torch's own serve. Replaced by: nothing but ``torch.jit.is_tracing``; the public
+    ways to ask about transforms are for one tensor.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
+    # the compiler's own tracing is another matter, and could not look at these
+    return torch.compiler.is_compiling() or not (torch._C._len_torch_dispatch_stack() or torch._C._is_tracing())
+
+
+def is_view(x: Tensor) -> bool:
+    """Tell whether autograd has x for a view: what is written to it reaches its base. Replaced by: ``x.is_view``."""
+    return x._is_view()
+
+
+def saves_are_seen() -> bool:
+    """Tell whether hooks see what autograd saves; checkpoints set them.
+
+    Replaced by: True, the careful answer, which is given where torch has no such function.
+    """
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
+    return top(False) is not None
+
+
+def _checkpoint_is_on_the_stack() -> bool:
+    """Look for a frame of ``torch.utils.checkpoint`` that recomputes: slower, and sees checkpoints only."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in ("unpack_hook", "backward") and code.co_filename == torch.utils.checkpoint.__file__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _graph_task() -> Callable[[], bool]:
+    task_id = getattr(torch._C, "_current_graph_task_id", None)
+    return _checkpoint_is_on_the_stack if task_id is None else lambda: task_id() != -1
+
+
+autograd_runs = _graph_task()
+"""Tell whether autograd is running a backward pass in this thread; torch's own trackers ask the same function. Replaced
+by: the call stack, on which a checkpoint's recomputation can be seen, where torch has no such function."""
+
+# ======================================================================================================================
+# for surgery
+# ======================================================================================================================
 if TYPE_CHECKING:
 
     class Dispatch(nullcontext[None]):

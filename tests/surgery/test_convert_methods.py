@@ -11,8 +11,8 @@ import steadynorm as sn
 from steadynorm.nn.catalogue import CATALOGUE
 
 # In evaluation these compute something else than batch norm, from the same statistics.
-OTHERWISE = {"iternorm", "weighed"}
-SETTINGS = {"ghost": "ghost_batch_size=2", "lp": "p=1", "weighed": "alpha=0.1"}
+OTHERWISE = {"iternorm", "weighted"}
+SETTINGS = {"ghost": "ghost_batch_size=2", "lp": "p=1", "weighted": "alpha=0.1"}
 
 
 def model(dims):
@@ -113,3 +113,12 @@ def test_only_the_diagonal_of_a_covariance_comes_back():
     cov = net[0].running_cov.clone()
     sn.convert_(net, "batch")
     assert_close(net[0].running_var, torch.cat([group.diagonal() for group in cov]))
+
+
+@pytest.mark.parametrize("method", CATALOGUE, ids=lambda m: m.name)
+def test_a_layer_in_place_becomes_any_other(method):
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), sn.nn.BatchNorm2d(4, inplace=True))
+    (row,) = sn.convert_(net, method.name, **method.options)
+    kept = method.name in ("batch", "weighted", "domain")  # in training these are batch norm
+    assert row.get("lost") == (None if kept else "inplace=True")
+    assert isinstance(net[1], method.layers[2])

@@ -49,7 +49,7 @@ def everything(rank):
     found = {}
     model = network(rank)
     found["before"] = error_of(sn.assert_synchronized, model)
-    for name, weights in (("equal", None), ("weighed", WEIGHTS)):
+    for name, weights in (("equal", None), ("weighted", WEIGHTS)):
         merged = copy.deepcopy(model)
         found[f"{name} report"] = list(sn.merge_statistics_(merged, weights=weights))
         found[name] = merged.state_dict()
@@ -100,7 +100,7 @@ def test_three_ranks():
 
 def check_merged(results):
     populations = [population(rank) for rank in range(3)]
-    for name, weights in (("equal", [1.0, 1.0, 1.0]), ("weighed", WEIGHTS)):
+    for name, weights in (("equal", [1.0, 1.0, 1.0]), ("weighted", WEIGHTS)):
         shares = torch.tensor(weights, dtype=torch.float64) / sum(weights)
         each = torch.cat([(w / len(x)).expand(len(x)) for w, x in zip(shares, populations, strict=True)]).unsqueeze(1)
         joined = torch.cat(populations)  # each value with the weight of its rank

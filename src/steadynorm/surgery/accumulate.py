@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..functional import Moments, RunningStatistics, batch_moments, merge_moments
-from ..nn.dispatch import move_towards
-from ..nn.recomputation import is_recomputation
+from ..nn.moving import is_recomputation, move_towards
 from .layers import layers_of
 from .pause import paused_statistics
 from .watch import given_to, hooked

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._renamed import renamed
 from ..errors import ArgumentError
-from ..nn.variants.domain import DomainBatchNormBase
+from ..nn.domain import DomainBatchNormBase
 from ..reports import Report
 from ._convert.calibration import OutputMoments, see_outputs, see_shapes
 from ._convert.forms import Form, checked, form_of, names, why_not_convertible
@@ -66,7 +67,8 @@ def convert_(
             work.take(lambda layer: checked(to(layer.module), layer))
             work.swap()
         return work.done()
-    if to not in names():
+    name = renamed(to, {"weighed": "weighted"})
+    if name not in names():
         raise ArgumentError(f"to must be a function or one of {', '.join(names())}; received {to!r}")
     work = _Conversion(model, why_not_convertible, where)
     data = read(batches) if batches is not None else iter(())
@@ -74,7 +76,7 @@ def convert_(
         first = list(islice(data, 1))
         sources = [layer.module for layer in work.taken]
         shapes = see_shapes(work.root, sources, first[0], forward) if first else {}
-        work.take(lambda layer: form_of(layer, to, options, shapes.get(layer.module)))
+        work.take(lambda layer: form_of(layer, name, options, shapes.get(layer.module)))
         moments = see_outputs(work.root, work.to_match(), chain(first, data), forward) if first else {}
         work.swap()
         work.match(moments)

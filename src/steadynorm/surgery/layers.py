@@ -14,8 +14,8 @@ from ..nn.base import NormBase
 from ..nn.batchnorm import BatchNormBase
 from ..nn.catalogue import CATALOGUE
 from ..nn.frozen import FrozenBatchNormBase
-from ..nn.synchronization import SyncBatchNorm
-from ..nn.variants.lp import LpBatchNormBase
+from ..nn.lp import LpBatchNormBase
+from ..nn.sync import SyncBatchNorm
 
 __all__ = ["FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "layers_of", "uncompiled"]
 

@@ -8,8 +8,7 @@ from torch.distributed import ProcessGroup
 
 from .._torch import buffers_of, forget_buffer
 from ..nn.batchnorm import BatchNormBase
-from ..nn.synchronization import SyncBatchNorm
-from ..nn.synchronization.layer import OF_EXCHANGE, Held
+from ..nn.sync import OF_EXCHANGE, Held, SyncBatchNorm
 from ..reports import Report
 from .change import Change
 from .layers import FREEZING, SYNCHRONIZING, Layer
@@ -28,8 +27,8 @@ def synchronize_(model: nn.Module, process_group: ProcessGroup | None = None) ->
     group. ``inplace=True`` then waits: while ranks exchange, no input is overwritten.
 
     Torch's batch norms and ours are taken, and subclasses that define nothing but a constructor. Skipped, with the
-    reason, is what would lose its behaviour: a subclass with a ``forward`` or anything else of its own, our variants,
-    frozen layers, lazy ones that have not run yet.
+    reason, is what would lose its behaviour: a subclass with a ``forward`` or anything else of its own, our other
+    methods, frozen layers, lazy ones that have not run yet.
 
     Args:
         model: changed in place; the layer itself, too.

@@ -14,10 +14,9 @@ from ..._torch import buffers_of, parameters_of
 from ...errors import ArgumentError
 from ...nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ...nn.catalogue import CATALOGUE
+from ...nn.domain import DomainBatchNormBase, active_domain
 from ...nn.statistics import WideStatistics
-from ...nn.synchronization import SyncBatchNorm
-from ...nn.synchronization.layer import OF_EXCHANGE
-from ...nn.variants.domain import DomainBatchNormBase, active_domain
+from ...nn.sync import OF_EXCHANGE, SyncBatchNorm
 from ..change import Left
 from ..layers import SYNCHRONIZING, TORCH, Layer
 

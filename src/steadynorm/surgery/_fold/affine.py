@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ... import functional
-from ...nn.activations import ACTIVATIONS
 from ...nn.base import NormBase
+from ...nn.finishing import ACTIVATIONS
 from ..layers import Layer
 
 __all__ = ["Affine", "Tail", "affine_of", "tail"]

@@ -11,9 +11,9 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ..._torch import hook_tables, parameters_of
-from ...functional.tensors import along_features
-from ...nn.activations import ACTIVATIONS
+from ...functional._tensors import along_features
 from ...nn.base import NormBase
+from ...nn.finishing import ACTIVATIONS
 from ..change import Left
 from ..dataflow.values import Call, DataFlow, End, feature_numbers
 from ..layers import Layer
