@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
     from .surgery.biases import drop_redundant_biases_ as drop_redundant_biases_
     from .surgery.convert import convert_ as convert_
+    from .surgery.copy import copy_statistics_ as copy_statistics_
     from .surgery.fold import fold as fold
     from .surgery.freeze import freeze_ as freeze_
     from .surgery.freeze import unfreeze_ as unfreeze_
@@ -38,6 +39,7 @@ _HOME = {
     "assert_synchronized": "surgery.merge",
     "convert_stats": "functional.conventions",
     "convert_": "surgery.convert",
+    "copy_statistics_": "surgery.copy",
     "desynchronize_": "surgery.synchronize",
     "drop_redundant_biases_": "surgery.biases",
     "fold": "surgery.fold",

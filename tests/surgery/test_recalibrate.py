@@ -1,4 +1,5 @@
 import copy
+from inspect import signature
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.testing import assert_close
 import oracles
 import steadynorm as sn
 from steadynorm.errors import ArgumentError, ModelError
+from steadynorm.nn.catalogue import CATALOGUE
 from surgery_models import DATA, Branches, assert_unchanged, network, small_networks, state_of
 
 
@@ -466,3 +468,75 @@ def test_a_loop_of_layers():
     model = Branches().double()
     report = sn.recalibrate_(model, batches(torch.randn(12, 4, 5, 5).double(), 4), passes="exact")
     assert "in 2 passes" in report.title
+
+
+# --- the old statistics mixed in --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passes", ["one", "exact"])
+@pytest.mark.parametrize("estimator", ["pooled", "paper"])
+def test_prior_weighs_as_so_many_examples(estimator, passes):
+    torch.manual_seed(0)
+    old, new = torch.randn(48, 3, 4, dtype=torch.float64) * 2 + 5, torch.randn(16, 3, 4, dtype=torch.float64) - 3
+    layer = nn.BatchNorm1d(3).double()
+    sn.recalibrate_(layer, old.split(16), estimator=estimator)
+    mean, var = layer.running_mean.clone(), layer.running_var.clone()
+    fresh = nn.BatchNorm1d(3).double()
+    sn.recalibrate_(fresh, new.split(8), estimator=estimator)
+    sn.recalibrate_(layer, new.split(8), estimator=estimator, passes=passes, prior=48)
+    w = 48 / (48 + 16)
+    assert_close(layer.running_mean, w * mean + (1 - w) * fresh.running_mean)
+    between = w * (1 - w) * (mean - fresh.running_mean).square() if estimator == "pooled" else 0
+    assert_close(layer.running_var, w * var + (1 - w) * fresh.running_var + between)
+    if estimator == "pooled":  # of all values together, but for Bessel's correction of each part
+        assert_close(layer.running_var, torch.cat([old, new]).transpose(0, 1).flatten(1).var(1), rtol=0.02, atol=0)
+
+
+def test_prior_of_a_layer_that_is_used_twice_counts_examples_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def forward(self, x):
+            return self.norm(x) + self.norm(x)
+
+    x = torch.randn(10, 2)
+    model = Twice()
+    sn.recalibrate_(model, [x], prior=30)
+    assert_close(model.norm.running_mean, x.mean(0) / 4)
+
+
+def test_prior_is_checked_before_anything_changes():
+    model, x = network(), torch.randn(4, *DATA).double()
+    before = state_of(model)
+    for prior in (-1, float("inf"), float("nan")):
+        with pytest.raises(ArgumentError, match="a finite number of examples, 0 or more; received"):
+            sn.recalibrate_(model, [x], prior=prior)
+    assert_unchanged(model, before)
+    model[1].running_var[0] = torch.nan
+    before = state_of(model)
+    with pytest.raises(ModelError, match="mixed in must be finite"):
+        sn.recalibrate_(model, [x], prior=4)
+    assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("method", CATALOGUE, ids=lambda method: method.name)
+def test_no_method_gets_statistics_of_another_meaning(method):
+    """What a layer would keep of one batch with momentum 1 is what recalibration gives it, or it says why not."""
+    if method.name == "domain":
+        pytest.skip("its parts are batch norms")
+    kind = method.layers.get(1) or next(iter(method.layers.values()))
+    layer = kind(4, **({"momentum": 1.0} if "momentum" in signature(kind).parameters else {}), **method.options)
+    x = torch.randn(32, 4, 10) * 2 + 1
+    once = copy.deepcopy(layer)
+    report = sn.recalibrate_(layer, [x])
+    if report.rows[0]["done"] == "skipped":
+        assert report.rows[0]["why"] in (
+            "frozen",
+            f"{kind.__name__} keeps norms, not variances",
+            f"{kind.__name__} keeps a covariance, not variances",
+        )
+    else:
+        once.train()(x)
+        assert_close(statistics(layer), statistics(once), rtol=1e-5, atol=1e-5)

@@ -6,7 +6,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 
 from .._torch import TorchBatchNorm, TorchNorm, buffers_of, unwrapped
 from ..errors import ArgumentError
@@ -17,11 +19,12 @@ from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
 
-__all__ = ["FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "layers_of", "uncompiled"]
+__all__ = ["FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "bare", "layers_of", "uncompiled"]
 
 Where = Callable[[str, nn.Module], bool]
 
 NORMALIZATIONS = (TorchNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d)
+WRAPPERS = (DataParallel, DistributedDataParallel, AveragedModel)
 TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 # What tools remember. The first two are attributes of the layer: what the inverse of freeze_ and of synchronize_ gives
@@ -181,6 +184,12 @@ def uncompiled(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"the model must be a torch.nn.Module, received {type(model).__name__}")
     return unwrapped(model)
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """Return the network inside of ``torch.compile``, DistributedDataParallel, DataParallel, AveragedModel."""
+    inner = uncompiled(model)
+    return bare(inner.module) if isinstance(inner, WRAPPERS) else inner
 
 
 def layers_of(model: nn.Module, wanted: Callable[[nn.Module], bool] = is_normalization) -> list[Layer]:

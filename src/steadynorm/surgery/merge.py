@@ -1,4 +1,4 @@
-"""Running statistics that ranks agree on: merged into one, or compared."""
+"""Running statistics of several ranks or models: merged into one, or compared."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,60 +14,100 @@ from ..errors import ArgumentError, ModelError, SynchronizationError
 from ..functional import Moments, merge_moments
 from ..reports import Report
 from .change import Change
-from .layers import Layer, layers_of
+from .layers import Layer, bare, layers_of
 from .ranks import exchange, together
 
-__all__ = ["assert_synchronized", "merge_statistics_"]
+__all__ = ["COUNT", "assert_synchronized", "merge_statistics_", "moved"]
 
 COUNT = "num_batches_tracked"
 
 
 def merge_statistics_(
-    model: nn.Module, *, weights: Sequence[float] | None = None, process_group: ProcessGroup | None = None
+    model: nn.Module,
+    sources: Sequence[nn.Module | Mapping[str, Tensor]] | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+    process_group: ProcessGroup | None = None,
 ) -> Report:
-    r"""Give all ranks the same running statistics: those of all ranks together.
+    r"""Give a model the running statistics of several together: of all ranks, or of the models in a list.
 
     .. math:: \mu = \sum_r w_r \mu_r, \qquad \sigma^2 = \sum_r w_r \bigl(\sigma_r^2 + (\mu_r - \mu)^2\bigr), \qquad
               \sum_r w_r = 1
 
-    The second term is the variance between the ranks; averages of variances leave it out. A running average does not
-    store of how many examples it is, so how the ranks weigh must be said; ranks that have trained on equal shares weigh
-    alike. Merged in the order of the ranks in float64, so that all get the same bits.
+    The second term is the variance between them; averages of variances leave it out. A running average does not store
+    of how many examples it is, so how they weigh must be said; ranks that have trained on equal shares weigh alike.
+    Merged in their order in float64, so that all ranks get the same bits.
+
+    A list is for what is not in one process group: the clients of federated learning, the models of a cross-validation
+    or a soup. Merged statistics are right for the same weights on all the data. Where weights are averaged too, the
+    average has activations of its own: :func:`recalibrate_` it if there are data.
 
     Reference: Chan, Golub & LeVeque 1979 (:func:`steadynorm.functional.merge_moments`).
 
     Args:
-        model: changed in place on every rank; the layer itself, too.
-        weights: one number for each rank of the group, 0 or more, in proportion to its examples and the same on all
-            ranks; None for equal ones.
+        model: changed in place, on every rank if there are ranks; the layer itself, too.
+        sources: models, or what ``state_dict()`` gave, of the same layers under the same names; read, not changed. The
+            prefixes of DistributedDataParallel, AveragedModel and ``torch.compile`` are seen through. None for ranks.
+        weights: one number for each rank of the group or each source, 0 or more, in proportion to its examples and the
+            same on all ranks; None for equal ones.
         process_group: who takes part; None for all processes, or this one alone if there is no group.
 
-    Returns: a row for every normalization layer: merged, and by how much this rank's mean (in deviations) and variance
-    (as a ratio) moved at most; or skipped and why. ``num_batches_tracked`` becomes the largest of the ranks'.
+    Returns: a row for every normalization layer: merged, and by how much this model's mean (in deviations) and variance
+    (as a ratio) moved at most; or skipped and why. ``num_batches_tracked`` becomes the largest of theirs.
 
-    Raises: ArgumentError for weights; SynchronizationError if the ranks' weights or layers differ, or one of them
-    fails; ModelError for statistics that are not finite. No rank's model is then changed.
+    Raises: ArgumentError for weights or sources; SynchronizationError if the ranks' weights or layers differ, or one of
+    them fails; ModelError for statistics that are not finite. No model is then changed.
     """
+    if sources is not None:
+        return _merge_sources(model, sources, weights, process_group)
     group = _group(process_group)
     with together(group):
         change = Change(model, _why_not)
-        shares = _shares(weights, group)
+        shares = _shares(weights, 1 if group is None else dist.get_world_size(group))
         states = {layer.name: _statistics(layer) for layer in change.taken}
     every = exchange((shares, states), group)
     with together(group):
         _check_alike([{"the weights": w, **_shapes(s)} for w, s in every])
-        merged = {name: _merged(name, shares, [states[name] for _, states in every]) for name in states}
+        merged = {name: _merged(f"{name} on rank", shares, [states[name] for _, states in every]) for name in states}
+    notes = ["there is no process group, so nothing was to be merged"] if group is None else []
+    return _put(change, merged, f" over {len(every)} rank(s)", notes)
+
+
+def _merge_sources(
+    model: nn.Module, sources: Sequence[Any], weights: Sequence[float] | None, group: ProcessGroup | None
+) -> Report:
+    if group is not None:
+        raise ArgumentError("sources are merged in this process alone: leave process_group out, or sources")
+    if isinstance(sources, nn.Module | Mapping) or not sources:
+        raise ArgumentError(
+            f"sources must be a list of models or state_dicts, received {type(sources).__name__}, of "
+            f"{0 if not sources else 'one'}: give at least one, in a list"
+        )
+    shares = _shares(weights, len(sources), "source")
+    change = Change(bare(model), _why_not)
+    states = [_state(source) for source in sources]
+    merged = {}
+    for layer in change.taken:
+        every = [_statistics_in(state, layer, f"source {number}") for number, state in enumerate(states)]
+        merged[layer.name] = _merged(f"{layer.name} in source", shares, every)
+    known = {_key(name, "running_var") for layer in change.layers for name in layer.names}
+    rest = sorted({_plain(k) for state in states for k in state if k.endswith("running_var")} - known)
+    notes = [f"the sources also hold, and the model does not: {', '.join(rest)}"] if rest else []
+    return _put(change, merged, f" over {len(sources)} source(s)", notes)
+
+
+def _put(change: Change, merged: Mapping[str, dict[str, Tensor]], tail: str, notes: Sequence[str]) -> Report:
+    """Write the merged statistics into the layers, and return the report."""
 
     def put(layer: Layer) -> dict[str, Any]:
-        moved = _moved(states[layer.name], merged[layer.name], layer.module.eps)  # first: on the CPU states are shared
-        for name, value in merged[layer.name].items():
-            getattr(layer.module, name).copy_(value)
-        return {"done": "merged", **moved}
+        own = _statistics(layer)
+        cells = moved(own, merged[layer.name], layer.module.eps)  # first: on the CPU it is the layer's own memory
+        for name in own.keys() & merged[layer.name].keys():
+            getattr(layer.module, name).copy_(merged[layer.name][name])
+        return {"done": "merged", **cells}
 
     with torch.no_grad():
         change.each(put)
-    notes = ["there is no process group, so nothing was to be merged"] if group is None else []
-    tail = f" over {len(every)} rank(s)"
     return change.report("merged the statistics of", ("mean", "variance"), notes, tail=tail)
 
 
@@ -110,14 +150,13 @@ def _group(process_group: ProcessGroup | None) -> ProcessGroup | None:
     return dist.group.WORLD if process_group is None else process_group
 
 
-def _shares(weights: Sequence[float] | None, group: ProcessGroup | None) -> list[float]:
-    ranks = 1 if group is None else dist.get_world_size(group)
+def _shares(weights: Sequence[float] | None, number: int, what: str = "rank") -> list[float]:
     if weights is None:
-        return [1.0] * ranks
+        return [1.0] * number
     shares = [float(w) for w in weights]
-    if len(shares) != ranks or not all(math.isfinite(w) and w >= 0 for w in shares) or sum(shares) == 0:
+    if len(shares) != number or not all(math.isfinite(w) and w >= 0 for w in shares) or sum(shares) == 0:
         raise ArgumentError(
-            f"weights must be {ranks} finite numbers, one a rank, 0 or more and not all 0; received {shares}"
+            f"weights must be {number} finite numbers, one a {what}, 0 or more and not all 0; received {shares}"
         )
     return shares
 
@@ -131,6 +170,37 @@ def _why_not(layer: Layer) -> str | None:
 def _statistics(layer: Layer) -> dict[str, Tensor]:
     buffers = dict(layer.module.named_buffers(recurse=False))
     return {name: buffers[name].detach().cpu() for name in ("running_mean", "running_var", COUNT) if name in buffers}
+
+
+def _key(layer: str, name: str) -> str:
+    return f"{layer}.{name}" if layer else name
+
+
+def _plain(key: str) -> str:
+    """Return the key of a state_dict without the prefixes of wrappers."""
+    return ".".join(part for part in key.split(".") if part != "_orig_mod").removeprefix("module.")
+
+
+def _state(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a source's tensors by their names in a bare model."""
+    state = bare(source).state_dict() if isinstance(source, nn.Module) else source
+    return {_plain(key): value for key, value in state.items()} | dict(state)
+
+
+def _statistics_in(state: Mapping[str, Tensor], layer: Layer, where: str) -> dict[str, Tensor]:
+    """Return a layer's statistics in a state_dict; refuse one that has others."""
+    found = {}
+    for name, own in _statistics(layer).items():
+        keys = [key for key in (_key(known, name) for known in layer.names) if key in state]
+        if not keys and name == COUNT:
+            continue  # checkpoints from before torch 0.4.1 have none
+        if not keys or state[keys[0]].shape != own.shape:
+            raise ArgumentError(
+                f"every source must hold {_key(layer.names[0], name)} of shape {tuple(own.shape)}, {where} has "
+                f"{tuple(state[keys[0]].shape) if keys else 'none'}"
+            )
+        found[name] = state[keys[0]].detach().cpu()
+    return found
 
 
 def _shapes(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
@@ -151,11 +221,11 @@ def _check_alike(every: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _merged(name: str, shares: Sequence[float], states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    for rank, state in enumerate(states):
+    for number, state in enumerate(states):
         if not all(torch.isfinite(state[v]).all() for v in ("running_mean", "running_var")):
             raise ModelError(
-                f"running statistics must be finite to be merged, those of {name} on rank {rank} are not: recalibrate_ "
-                "the model, or give that rank's layer another's statistics"
+                f"running statistics must be finite to be merged, those of {name} {number} are not: recalibrate_ "
+                "the model, or give its layer another's statistics"
             )
     parts = [
         Moments(torch.tensor(w, dtype=torch.float64), state["running_mean"].double(), state["running_var"].double())
@@ -163,12 +233,14 @@ def _merged(name: str, shares: Sequence[float], states: Sequence[dict[str, Tenso
     ]
     _, mean, var = reduce(merge_moments, parts)
     merged = {"running_mean": mean, "running_var": var}
-    if COUNT in states[0]:
-        merged[COUNT] = torch.stack([state[COUNT] for state in states]).max()
+    counts = [state[COUNT] for state in states if COUNT in state]
+    if counts:
+        merged[COUNT] = torch.stack(counts).max()
     return merged
 
 
-def _moved(old: dict[str, Tensor], new: dict[str, Tensor], eps: float) -> dict[str, float]:
+def moved(old: Mapping[str, Tensor], new: Mapping[str, Tensor], eps: float) -> dict[str, float]:
+    """Return by how much a mean moved at most, in standard deviations, and a variance, as a ratio."""
     var = new["running_var"] + eps
     mean = ((new["running_mean"] - old["running_mean"]).abs() / var.sqrt()).max()
     ratio = (var / (old["running_var"] + eps)).log().abs().max().exp()

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ModelError
 from ..functional import PaperEstimator, PooledEstimator
 from ..reports import Report
 from ._recalibrate.ancestry import Ancestry, agree, levels
-from ._recalibrate.observation import Observation, observing
+from ._recalibrate.observation import Observation, Prior, observing
 from .change import Change, transaction
 from .layers import Layer, Where, uncompiled
 from .progress import track
@@ -40,6 +40,7 @@ def recalibrate_(
     estimator: Literal["pooled", "paper"] = "pooled",
     max_batches: int | None = None,
     tolerance: float | None = None,
+    prior: float = 0,
     where: Where | None = None,
     process_group: ProcessGroup | None = None,
 ) -> Report:
@@ -53,7 +54,8 @@ def recalibrate_(
     batches in ``num_batches_tracked``. Everything else stays: modes, momenta, dropout's random state, frozen layers,
     the other buffers.
 
-    Reference: Ioffe & Szegedy 2015, Algorithm 2, lines 8 to 10; :class:`steadynorm.functional.PooledEstimator`.
+    Reference: Ioffe & Szegedy 2015, Algorithm 2, lines 8 to 10; :class:`steadynorm.functional.PooledEstimator`;
+    Schneider et al. 2020 for ``prior``.
 
     Args:
         model: in training or evaluation, compiled or not. The whole of it is held in evaluation meanwhile.
@@ -67,6 +69,10 @@ def recalibrate_(
         max_batches: read at most so many.
         tolerance: stop as soon as no layer's standard error exceeds this (relative: a mean in deviations, a variance in
             itself), after at least 8 batches.
+        prior: mix in the statistics that each layer has, as if they were those of so many examples: for a few batches
+            of another domain. 0 forgets them. Beside K examples they weigh w = prior/(prior + K). ``"pooled"`` counts
+            the variance between the old mean and the new one, w(1−w)(μ−μ')²; ``"paper"`` leaves it out, as Schneider et
+            al. 2020 do (arXiv:2006.16971). What a layer takes for examples is its input's first dimension.
         where: ``where(name, module) -> bool`` selects layers.
         process_group: every rank calls this with a share of the data of its own, of any size; all get the statistics of
             the whole, bit for bit the same. None: this process alone.
@@ -84,6 +90,8 @@ def recalibrate_(
         raise ArgumentError(f"estimator must be 'pooled' or 'paper', received {estimator!r}")
     if tolerance is not None and not tolerance > 0:
         raise ArgumentError(f"tolerance must be above 0, received {tolerance}")
+    if not 0 <= prior < math.inf:
+        raise ArgumentError(f"prior must be a finite number of examples, 0 or more; received {prior}")
     if tolerance is not None and process_group is not None:
         raise ArgumentError(
             "a tolerance cannot be used across ranks: they would have to stop together; use max_batches"
@@ -94,7 +102,9 @@ def recalibrate_(
         )
     root = uncompiled(model)
     change = Change(root, lambda layer: _why_not(layer, root.training), where)
-    work = _Work(root, change.taken, ESTIMATORS[estimator], batches, forward, max_batches, tolerance, process_group)
+    work = _Work(
+        root, change.taken, ESTIMATORS[estimator], batches, forward, max_batches, tolerance, prior, process_group
+    )
     broken = []
     if change.taken:
         with transaction(root):
@@ -128,12 +138,13 @@ class _Work:
     forward: Forward | None
     max_batches: int | None
     tolerance: float | None
+    prior: float
     group: ProcessGroup | None
     passes: int = 0
 
     def one_pass(self, layers: list[Layer]) -> Observations:
         """Read the batches once and return what these layers were given, of all ranks together."""
-        seen = {layer.module: Observation(self.estimator) for layer in layers}
+        seen = {layer.module: Observation(self.estimator, self._prior(layer.module)) for layer in layers}
         with together(self.group), observing(seen):
             for number, batch in enumerate(track(read(self.batches, self.max_batches), "recalibrating: batch")):
                 call(self.root, batch, self.forward)
@@ -161,6 +172,15 @@ class _Work:
                 buffers_of(module).update(buffers)
         return results
 
+    def _prior(self, module: nn.Module) -> Prior | None:
+        """Return what a layer's own statistics weigh, and a copy of them; refuse ones that are not finite."""
+        if self.prior == 0:
+            return None
+        mean, var = (module.get_buffer(name).double().clone() for name in STATISTICS)
+        if not bool(torch.isfinite(mean + var).all()):
+            raise ModelError("statistics that are mixed in must be finite, received NaN or infinity: use prior=0")
+        return Prior(self.prior, mean, var)
+
     def _groups(self) -> list[set[nn.Module]]:
         """Run one batch, see which layer feeds which, and group them."""
         modules = [layer.module for layer in self.layers]
@@ -183,7 +203,7 @@ def _why_not(layer: Layer, training: bool) -> str | None:
     if not layer.is_batch_norm:
         return "frozen" if layer.is_frozen else "has no batch statistics"
     held = training and not layer.module.training
-    return layer.why_unready or layer.why_no_statistics or (HELD if held else None)
+    return layer.why_unready or layer.why_no_variances or layer.why_no_statistics or (HELD if held else None)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,15 @@ from ...nn.dispatch import moments as batch_moments
 from ..ranks import exchange
 from ..watch import given_to, hooked
 
-__all__ = ["Observation", "observing"]
+__all__ = ["Observation", "Prior", "observing"]
+
+
+class Prior(NamedTuple):
+    """The statistics that a layer had, and of how many examples they are to count."""
+
+    examples: float
+    mean: Tensor
+    var: Tensor
 
 
 class Observation:
@@ -31,17 +39,21 @@ class Observation:
     mean square distance from the mean in place of μ_B. There the mean is that of the batches so far.
     """
 
-    def __init__(self, estimator: PooledEstimator | PaperEstimator) -> None:
+    def __init__(self, estimator: PooledEstimator | PaperEstimator, prior: Prior | None = None) -> None:
         self.estimator = estimator
+        self.prior = prior
         self.state: Any = None
         self.batches = 0  # in which the layer was used
         self.means: Moments | None = None
         self.squares: Moments | None = None
         self.values = 0.0
+        self.examples = 0.0
         self._of_batch: Moments | None = None  # of the batch that is running: a layer may be used several times in it
+        self._examples: list[int] = []  # of each use in it
 
-    def add(self, moments: Moments) -> None:
+    def add(self, moments: Moments, examples: int) -> None:
         """Take in one use of the layer."""
+        self._examples.append(examples)
         wide = Moments(*(v.detach().double() for v in moments))
         self._of_batch = wide if self._of_batch is None else merge_moments(self._of_batch, wide)
 
@@ -50,6 +62,8 @@ class Observation:
         moments, self._of_batch = self._of_batch, None
         if moments is None:
             return
+        self.examples += sum(self._examples) / len(self._examples)
+        self._examples = []
         if not bool(torch.isfinite(moments.mean + moments.var).all()):
             raise ModelError(
                 f"the statistics of every layer must be finite, but batch {number} gave {name} values that are not: "
@@ -78,9 +92,8 @@ class Observation:
         if group is None:
             return
         mine = None if self.state is None else type(self.state)(*(v.cpu() for v in self.state))
-        every = exchange((mine, self.batches, self.values), group)
-        self.batches = sum(batches for _, batches, _ in every)
-        self.values = sum(values for *_, values in every)
+        every = exchange((mine, self.batches, self.values, self.examples), group)
+        self.batches, self.values, self.examples = (sum(theirs) for theirs in list(zip(*every, strict=True))[1:])
         states = [state for state, *_ in every if state is not None]
         if states:
             merged = reduce(self.estimator.merge, states)
@@ -91,7 +104,16 @@ class Observation:
         mean, var = self.estimator.finish(self.state)
         if not bool(torch.isfinite(mean + var).all()):
             raise ModelError("a variance needs two values of each feature, received one in all: give more data")
-        return mean, var
+        return (mean, var) if self.prior is None else self._with(self.prior, mean, var)
+
+    def _with(self, prior: Prior, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix the statistics in that the layer had before."""
+        share = torch.tensor(prior.examples / (prior.examples + self.examples), dtype=mean.dtype, device=mean.device)
+        old = Moments(share, prior.mean, prior.var)
+        if isinstance(self.estimator, PooledEstimator):
+            _, mean, var = merge_moments(old, Moments(1 - share, mean, var))
+            return mean, var
+        return torch.lerp(mean, old.mean, share), torch.lerp(var, old.var, share)
 
     def standard_error(self) -> float | None:
         """Return the largest relative standard error, of a mean in deviations, of a variance in itself; or None.
@@ -122,8 +144,9 @@ def observing(observations: dict[nn.Module, Observation]) -> Iterator[None]:
     own = {layer: dict(buffers_of(layer)) for layer in observations}
 
     def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
-        moments = batch_moments(*given_to(layer, args, kwargs))
-        observations[layer].add(moments)
+        x, mask = given_to(layer, args, kwargs)
+        moments = batch_moments(x, mask)
+        observations[layer].add(moments, len(x))
         for name, value in (("running_mean", moments.mean), ("running_var", moments.var)):
             buffers_of(layer)[name] = value.to(getattr(layer, name).dtype)
 
