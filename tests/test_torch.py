@@ -170,6 +170,13 @@ def test_what_a_compiler_wraps():
     assert _torch.unwrapped(model) is model
 
 
+def test_names_as_if_nothing_were_compiled():
+    model = nn.Sequential(nn.Sequential(torch.compile(nn.Linear(2, 2), backend="eager")))
+    compiled = torch.compile(model, backend="eager")
+    assert {_torch.plain_name(name) for name in compiled.state_dict()} == {"0.0.weight", "0.0.bias"}
+    assert [_torch.plain_name(name) for name, _ in compiled.named_modules()] == ["", "", "0", "0.0", "0.0"]
+
+
 def test_tables_of_a_module():
     model = nn.Sequential(nn.BatchNorm1d(2, bias=False))
     assert _torch.children_of(model) == {"0": model[0]}

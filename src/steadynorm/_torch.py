@@ -46,6 +46,7 @@ __all__ = [
     "module_tables",
     "parameters_of",
     "plain",
+    "plain_name",
     "pruned_name",
     "saves_are_seen",
     "storage_of",
@@ -149,6 +150,14 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """
     inner: nn.Module | None = getattr(module, "_orig_mod", None)
     return module if inner is None else inner
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a module or a tensor as it is in a model that nobody has compiled.
+
+    Replaced by: the names of the model before it was compiled.
+    """
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def parameters_of(module: nn.Module) -> dict[str, nn.Parameter | None]:

@@ -167,26 +167,19 @@ class TestWhatOthersDoToIt:
         Its freezing turns a layer of torch into one that normalizes with the batch again.
         """
 
-        def freeze(model):
+        def callback(model, trains):
             for module in model.modules():
                 if isinstance(module, _BatchNorm):
-                    module.track_running_stats = False
+                    module.track_running_stats = trains
                 for parameter in module.parameters(recurse=False):
-                    parameter.requires_grad = False
+                    parameter.requires_grad = trains
 
-        def thaw(model):
-            for module in model.modules():
-                if isinstance(module, _BatchNorm):
-                    module.track_running_stats = True
-                for parameter in module.parameters(recurse=False):
-                    parameter.requires_grad = True
-
-        for callback in (freeze, thaw):
+        for trains in (False, True):
             model = trained(norms)
             sn.freeze_(model, affine=True, where=lambda name, _: name == "1")
             expected = copy.deepcopy(model[1])(torch.ones(2, 4, 3, 3).double())
-            callback(model)
-            if callback is thaw:
+            callback(model, trains)
+            if trains:
                 step(model.train(), model.parameters(), x_of())
             assert_close(model.train()[1](torch.ones(2, 4, 3, 3).double()), expected)
 

@@ -1,6 +1,6 @@
 """The running statistics of one network given to another: teachers, target networks, averaged weights."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from ..errors import ArgumentError, ModelError
 from ..functional import Moments, merge_moments
 from ..reports import Report
 from .change import Change
-from .layers import Layer, Where, bare, layers_of
-from .merge import COUNT, moved
+from .layers import COUNT, Layer, Where, bare, layers_of
+from .merge import write
 
 __all__ = ["copy_statistics_"]
 
@@ -64,31 +64,23 @@ def copy_statistics_(
     pairs = _pairs(layers_of(bare(source)), layers_of(root), match)
 
     def why_not(layer: Layer) -> str | None:
-        held = "is frozen" if layer.why_held or layer.is_frozen else None
-        never = held or layer.why_no_batch_norm or layer.why_unready
-        if not never and _own(layer.module).keys() <= {COUNT}:
+        never = layer.why_constant or layer.why_no_batch_norm or layer.why_unready
+        if not never and layer.kept.keys() <= {COUNT}:
             return "keeps no running statistics"
         if never or layer.module not in pairs:
             return never or "the source has no batch norm of this name"
-        if pairs[layer.module] is layer.module:
+        if pairs[layer.module].module is layer.module:
             return "is the source's own layer"
         return layer.why_no_variances if spread else None
 
     change = Change(root, why_not, where)
-    new = {layer: _moved_statistics(layer, pairs[layer.module], decay, spread) for layer in change.taken}
-
-    def put(layer: Layer) -> dict[str, Any]:
-        cells = {} if layer.why_no_variances else moved(_own(layer.module), new[layer], layer.module.eps)
-        for name, value in new[layer].items():
-            getattr(layer.module, name).copy_(value)
-        return {"done": "copied" if decay is None else "averaged", **cells}
-
-    with torch.no_grad():
-        change.each(put)
+    new = {layer: _moved(layer, pairs[layer.module], decay, spread) for layer in change.taken}
+    done = "copied" if decay is None else "averaged"
+    change.each(lambda layer: {"done": done, **write(layer, new[layer])})
     return change.report("copied the statistics of", ("mean", "variance"))
 
 
-def _pairs(sources: list[Layer], targets: list[Layer], match: str) -> dict[nn.Module, nn.Module]:
+def _pairs(sources: list[Layer], targets: list[Layer], match: str) -> dict[nn.Module, Layer]:
     """Return the source's layer for each of the target's that has one."""
     sources, targets = ([layer for layer in layers if layer.is_batch_norm] for layers in (sources, targets))
     if match == "order":
@@ -97,10 +89,10 @@ def _pairs(sources: list[Layer], targets: list[Layer], match: str) -> dict[nn.Mo
                 f"match='order' needs equally many batch norms, received {len(sources)} in the source and "
                 f"{len(targets)} in the target"
             )
-        return {t.module: s.module for t, s in zip(targets, sources, strict=True)}
+        return {t.module: s for t, s in zip(targets, sources, strict=True)}
     if match != "name":
         raise ArgumentError(f"match must be 'name' or 'order', received {match!r}")
-    named = {name: layer.module for layer in sources for name in layer.names}
+    named = {name: layer for layer in sources for name in layer.names}
     pairs = {t.module: named[name] for t in targets for name in reversed(t.names) if name in named}
     if targets and not pairs:
         raise ArgumentError(
@@ -114,15 +106,9 @@ def _some(layers: list[Layer]) -> str:
     return ", ".join(layer.name for layer in layers[:3]) + (", …" if len(layers) > 3 else "") or "none"
 
 
-def _own(module: nn.Module) -> dict[str, Tensor]:
-    """Return the statistics that a layer keeps, and its counter."""
-    kept = dict(module.named_buffers(recurse=False))
-    return {name: v for name, v in kept.items() if name.startswith("running_") or name == COUNT}
-
-
-def _moved_statistics(target: Layer, module: nn.Module, decay: float | None, spread: bool) -> dict[str, Tensor]:
-    """Return the target's new statistics, each where and as wide as its own; refuse what does not belong together."""
-    old, new = _own(target.module), _own(module)
+def _moved(target: Layer, source: Layer, decay: float | None, spread: bool) -> dict[str, Tensor]:
+    """Return the target's new statistics; refuse layers that do not belong together."""
+    old, new = target.kept, source.kept
     shapes, others = ({k: tuple(v.shape) for k, v in own.items() if k != COUNT} for own in (old, new))
     if shapes != others:
         raise ModelError(
@@ -132,10 +118,9 @@ def _moved_statistics(target: Layer, module: nn.Module, decay: float | None, spr
     for whose, own in (("source", new), ("target", old if decay is not None else {})):
         if not all(bool(torch.isfinite(v).all()) for v in own.values()):
             raise ModelError(f"the {whose}'s statistics of {target.name} must be finite: recalibrate_ it first")
-    new = {name: v.detach().to(old[name].device) for name, v in new.items() if name in old}
     if decay is None:
-        return {name: v.clone() for name, v in new.items()}
-    wide = {name: (old[name].double(), v.double()) for name, v in new.items() if name != COUNT}
+        return {name: v.clone() for name, v in new.items()}  # the target may hold layers of the source
+    wide = {name: (v.double(), new[name].to(v.device).double()) for name, v in old.items() if name != COUNT}
     averaged = {name: torch.lerp(s, t, decay) for name, (t, s) in wide.items()}
     if spread:
         shares = torch.tensor([decay, 1 - decay], dtype=torch.float64, device=old["running_mean"].device)

@@ -19,12 +19,13 @@ from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
 
-__all__ = ["FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "bare", "layers_of", "uncompiled"]
+__all__ = ["COUNT", "FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "bare", "layers_of", "uncompiled"]
 
 Where = Callable[[str, nn.Module], bool]
 
 NORMALIZATIONS = (TorchNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d)
 WRAPPERS = (DataParallel, DistributedDataParallel, AveragedModel)
+COUNT = "num_batches_tracked"
 TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 # What tools remember. The first two are attributes of the layer: what the inverse of freeze_ and of synchronize_ gives
@@ -98,6 +99,12 @@ class Layer:
         return None if mean is None or var is None else (mean, var)
 
     @property
+    def kept(self) -> dict[str, Tensor]:
+        """All of its running statistics, whatever its method averages, and its counter, by name."""
+        own = self.module.named_buffers(recurse=False)
+        return {name: v.detach() for name, v in own if name.startswith("running_") or name == COUNT}
+
+    @property
     def base(self) -> type[nn.Module]:
         """The class of torch or of ours that it is, or that its own class is made from."""
         return next(b for b in type(self.module).__mro__ if b.__module__.split(".")[0] in ("torch", "steadynorm"))
@@ -136,6 +143,11 @@ class Layer:
     def why_held(self) -> str | None:
         """It has been frozen, in whole or in part."""
         return "is frozen: unfreeze_ it first" if FREEZING in vars(self.module) else None
+
+    @property
+    def why_constant(self) -> str | None:
+        """Its statistics are to stay what they are."""
+        return "is frozen" if self.why_held or self.is_frozen else None
 
     @property
     def why_no_statistics(self) -> str | None:

@@ -10,16 +10,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
+from .._torch import plain_name
 from ..errors import ArgumentError, ModelError, SynchronizationError
 from ..functional import Moments, merge_moments
 from ..reports import Report
 from .change import Change
-from .layers import Layer, bare, layers_of
+from .layers import COUNT, Layer, bare, layers_of
 from .ranks import exchange, together
 
-__all__ = ["COUNT", "assert_synchronized", "merge_statistics_", "moved"]
-
-COUNT = "num_batches_tracked"
+__all__ = ["assert_synchronized", "merge_statistics_", "write"]
 
 
 def merge_statistics_(
@@ -64,7 +63,7 @@ def merge_statistics_(
     with together(group):
         change = Change(model, _why_not)
         shares = _shares(weights, 1 if group is None else dist.get_world_size(group))
-        states = {layer.name: _statistics(layer) for layer in change.taken}
+        states = {layer.name: {k: v.cpu() for k, v in layer.kept.items()} for layer in change.taken}
     every = exchange((shares, states), group)
     with together(group):
         _check_alike([{"the weights": w, **_shapes(s)} for w, s in every])
@@ -98,16 +97,7 @@ def _merge_sources(
 
 def _put(change: Change, merged: Mapping[str, dict[str, Tensor]], tail: str, notes: Sequence[str]) -> Report:
     """Write the merged statistics into the layers, and return the report."""
-
-    def put(layer: Layer) -> dict[str, Any]:
-        own = _statistics(layer)
-        cells = moved(own, merged[layer.name], layer.module.eps)  # first: on the CPU it is the layer's own memory
-        for name in own.keys() & merged[layer.name].keys():
-            getattr(layer.module, name).copy_(merged[layer.name][name])
-        return {"done": "merged", **cells}
-
-    with torch.no_grad():
-        change.each(put)
+    change.each(lambda layer: {"done": "merged", **write(layer, merged[layer.name])})
     return change.report("merged the statistics of", ("mean", "variance"), notes, tail=tail)
 
 
@@ -162,14 +152,8 @@ def _shares(weights: Sequence[float] | None, number: int, what: str = "rank") ->
 
 
 def _why_not(layer: Layer) -> str | None:
-    frozen = "is frozen" if layer.why_held or layer.is_frozen else None
-    never = frozen or layer.why_no_batch_norm or layer.why_unready
+    never = layer.why_constant or layer.why_no_batch_norm or layer.why_unready
     return never or layer.why_no_variances or layer.why_no_statistics
-
-
-def _statistics(layer: Layer) -> dict[str, Tensor]:
-    buffers = dict(layer.module.named_buffers(recurse=False))
-    return {name: buffers[name].detach().cpu() for name in ("running_mean", "running_var", COUNT) if name in buffers}
 
 
 def _key(layer: str, name: str) -> str:
@@ -178,7 +162,7 @@ def _key(layer: str, name: str) -> str:
 
 def _plain(key: str) -> str:
     """Return the key of a state_dict without the prefixes of wrappers."""
-    return ".".join(part for part in key.split(".") if part != "_orig_mod").removeprefix("module.")
+    return plain_name(key).removeprefix("module.")
 
 
 def _state(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -190,7 +174,7 @@ def _state(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _statistics_in(state: Mapping[str, Tensor], layer: Layer, where: str) -> dict[str, Tensor]:
     """Return a layer's statistics in a state_dict; refuse one that has others."""
     found = {}
-    for name, own in _statistics(layer).items():
+    for name, own in layer.kept.items():
         keys = [key for key in (_key(known, name) for known in layer.names) if key in state]
         if not keys and name == COUNT:
             continue  # checkpoints from before torch 0.4.1 have none
@@ -239,12 +223,21 @@ def _merged(name: str, shares: Sequence[float], states: Sequence[dict[str, Tenso
     return merged
 
 
-def moved(old: Mapping[str, Tensor], new: Mapping[str, Tensor], eps: float) -> dict[str, float]:
-    """Return by how much a mean moved at most, in standard deviations, and a variance, as a ratio."""
-    var = new["running_var"] + eps
-    mean = ((new["running_mean"] - old["running_mean"]).abs() / var.sqrt()).max()
-    ratio = (var / (old["running_var"] + eps)).log().abs().max().exp()
-    return {"mean": float(mean), "variance": float(ratio)}
+@torch.no_grad()
+def write(layer: Layer, new: Mapping[str, Tensor]) -> dict[str, float]:
+    """Give a layer new statistics; return by how much its mean (in deviations) and variance (as a ratio) moved at most.
+
+    A layer that keeps no variances is written, and nothing is returned.
+    """
+    kept, cells = layer.kept, {}
+    if layer.why_no_variances is None:
+        (mean, old_mean), (var, old_var) = ((new[k].cpu(), kept[k].cpu()) for k in ("running_mean", "running_var"))
+        var, old_var = var + layer.module.eps, old_var + layer.module.eps
+        moved = ((mean - old_mean).abs() / var.sqrt()).max()
+        cells = {"mean": float(moved), "variance": float((var / old_var).log().abs().max().exp())}
+    for name in kept.keys() & new.keys():
+        kept[name].copy_(new[name])
+    return cells
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -109,11 +109,9 @@ class Observation:
     def _with(self, prior: Prior, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the statistics in that the layer had before."""
         share = torch.tensor(prior.examples / (prior.examples + self.examples), dtype=mean.dtype, device=mean.device)
-        old = Moments(share, prior.mean, prior.var)
-        if isinstance(self.estimator, PooledEstimator):
-            _, mean, var = merge_moments(old, Moments(1 - share, mean, var))
-            return mean, var
-        return torch.lerp(mean, old.mean, share), torch.lerp(var, old.var, share)
+        state = type(self.state)  # of either estimator: a weight, a mean, a variance
+        _, mean, var = self.estimator.merge(state(share, prior.mean, prior.var), state(1 - share, mean, var))
+        return mean, var
 
     def standard_error(self) -> float | None:
         """Return the largest relative standard error, of a mean in deviations, of a variance in itself; or None.

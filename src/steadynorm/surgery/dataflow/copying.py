@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._torch import plain_name
 from ...errors import ModelError
 from ..layers import uncompiled
 
@@ -87,13 +88,9 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return every module by its name, without the names that a compiler's wrappers add."""
     found = model.named_modules(remove_duplicate=False)
-    return {_plain(name): uncompiled(module) for name, module in found}
+    return {plain_name(name): uncompiled(module) for name, module in found}
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     found = (*model.named_parameters(), *model.named_buffers())
-    return {_plain(name): tensor for name, tensor in found}
-
-
-def _plain(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+    return {plain_name(name): tensor for name, tensor in found}
