@@ -56,7 +56,7 @@ def test_the_output_stays_but_where_a_padded_convolution_follows(page: Page, sta
 
 
 def test_without_a_shift_padding_does_no_harm(page: Page) -> None:
-    s, t = it.affine(1, 0, 0.0)
+    _, t = it.affine(1, 0, 0.0)
     state = {"side": 1, "padding": 0, "melt": 1.0, "beta": -t.item()}
     now = compute(page, state)
     assert np.abs(np.subtract(now["y"], now["truth"])).max() < 1e-12
@@ -76,7 +76,7 @@ def test_the_map_is_that_of_normalizing_with_the_statistics_of_all_digits() -> N
 def test_the_batch_norm_is_drawn_onto_the_convolution(wide: Page, width: int, side: int) -> None:
     wide.set_viewport_size({"width": width, "height": 800})
     wide.wait_for_timeout(100)
-    wide.evaluate("(side) => folding.change({side})", side)
+    wide.evaluate("(side) => folding.change({side, melt: 0})", side)
     wide.locator("#folding .chart").scroll_into_view_if_needed()
     box = wide.locator("#folding .movable").bounding_box()
     distance = wide.evaluate("folding.distance") * (1 if side else -1)

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 import steadynorm.functional as F
 from browsing import read, until
@@ -165,7 +164,8 @@ def test_the_density_is_a_density(page: Page) -> None:
         """() => [2, -0.5].map((gamma) => {
              affine.change({ gamma, beta: 1, batch: 0 });
              const [, x, y] = /^M(\\S+) (\\S+)L/.exec(affine.hills[2].getAttribute("d"));
-             const points = affine.hills[2].getAttribute("d").match(/[\\d.]+ [\\d.]+/g).map((pair) => pair.split(" ").map(Number));
+             const pairs = affine.hills[2].getAttribute("d").match(/[\\d.]+ [\\d.]+/g);
+             const points = pairs.map((pair) => pair.split(" ").map(Number));
              return affine.tops[2] - Math.min(...points.map(([, y]) => y));
            })"""
     )

@@ -107,33 +107,20 @@ def test_charts_follow_the_width_of_the_window(wide: Page) -> None:
 
 
 def test_it_says_what_the_dossier_corrects(wide: Page) -> None:
-    text = wide.locator("main").inner_text()
+    text = " ".join(wide.locator("main").text_content().split()).lower()
     g = 1 / (1 + math.exp(-4))
     for words in (
-        f"at a drift of 4 a single value has slope {g * (1 - g):.3f}",
-        "its growth is linear",
-        "at 2 097 152",
-        "PyTorch, Caffe and TensorFlow’s fused kernel store the unbiased one",
-        "2/h is exact for a quadratic and for nothing else",
-        "its table of results, which figure 5 draws, is inside its Figure 3",
+        f"it is {g * (1 - g):.4f}, and a batch around 4",
+        "it grows in a straight line",
+        "at 2,097,152, where one more step is lost",
+        "pytorch, caffe and tensorflow’s fused kernel store the unbiased one",
+        "the rule 2/h is exact for bowls only",
+        "they stand in a table inside its figure 3",
+        "it needs a > 0",
+        "images on each of eight gpus",
+        "batch norm leaves the correlations",
     ):
-        assert words.lower() in " ".join(text.split()).lower()
-
-
-def test_statements_lead_to_the_claims_that_test_them(wide: Page) -> None:
-    links = wide.locator("sup a[href^='#claim-']")
-    assert links.count() >= 10
-    for link in links.all():
-        id = link.get_attribute("aria-label").removeprefix("tested: ")
-        entry, record = wide.locator(link.get_attribute("href")), committed_records()[id]
-        assert entry.locator("dt").inner_text() == record["statement"]
-        assert entry.locator("strong").inner_text() == record["verdict"]
-        assert entry.locator("code").first.inner_text() == f"steadynorm reproduce {id}"
-    assert wide.locator(".claims > div").count() == links.count()
-    links.last.click()
-    bring(wide, wide.evaluate("location.hash") + " summary")
-    wide.locator(f"{wide.evaluate('location.hash')} summary").click()
-    assert "Verdict:" in wide.locator(f"{wide.evaluate('location.hash')} details p").inner_text()
+        assert words in text
 
 
 def test_the_page_of_another_record(browser: Browser, tmp_path: Path) -> None:
@@ -147,7 +134,7 @@ def test_the_page_of_another_record(browser: Browser, tmp_path: Path) -> None:
         assert page.locator("#ladder thead").inner_text().split()[0] == "digits:"
         assert page.evaluate("document.getElementById('ladder').state.target") == 94.7
         quote = page.locator("blockquote").inner_text()
-        assert quote == record["reading"], "its markup is shown, not obeyed"
+        assert quote == f"digits: {record['verdict']}. {record['reading']}", "its markup is shown, not obeyed"
 
 
 def test_a_record_of_another_claim_is_refused() -> None:

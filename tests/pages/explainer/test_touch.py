@@ -269,8 +269,10 @@ def test_chords_stay_below_the_title(wide: Page) -> None:
     """At 0.45 descent leaves the jagged chart upwards."""
     wide.evaluate("rate.change({rate: 0.45, step: 40})")
     top, clip = wide.evaluate(
-        """() => [rate.panels[0].top,
-                  +rate.svg.querySelector(rate.panels[0].marks.getAttribute("clip-path").slice(4, -1) + " rect").getAttribute("y")]"""
+        """() => {
+             const clip = rate.panels[0].marks.getAttribute("clip-path").slice(4, -1);
+             return [rate.panels[0].top, +rate.svg.querySelector(clip + " rect").getAttribute("y")];
+           }"""
     )
     assert clip == top
     assert min(float(y) for y in wide.evaluate("rate.balls[0].path.getAttribute('d').match(/-?[0-9.]+(?=L|$)/g)")) < top

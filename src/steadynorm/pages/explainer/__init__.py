@@ -1,4 +1,4 @@
-"""Batch normalization in five figures to be touched: one self-contained page, or a figure at a time in a notebook.
+"""Batch normalization explained, with figures to be touched: one self-contained page, or a figure in a notebook.
 
 Python computes every number with this package's own functions and writes it into the page; the page's script maps
 numbers to pixels.
@@ -24,7 +24,7 @@ from ...errors import ArgumentError, MissingExtraError
 if TYPE_CHECKING:
     from .frames import Figure
 
-__all__ = ["NAMES", "figure", "render"]
+__all__ = ["NAMES", "article", "figure", "render"]
 
 _STORY = (
     "saturation",
@@ -64,6 +64,22 @@ def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | 
     from .page import page
 
     return page(figures, claims)
+
+
+def article(claims: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the story of the page as Markdown, the text of ``docs/article.md``.
+
+    Args:
+        claims: as :func:`render` takes them.
+
+    Raises: MissingExtraError when a library is not installed.
+    """
+    figures = [_build(name) for name in NAMES]
+
+    from .document import document
+    from .facts import all_facts
+
+    return document(claims, all_facts(figures))
 
 
 def figure(name: str) -> Figure:

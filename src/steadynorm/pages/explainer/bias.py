@@ -17,7 +17,19 @@ from .drawing import BLUE, ORANGE, draw, rows
 from .frames import Choice, Figure, Slider
 from .numerals import grouped, scientific
 
-__all__ = ["RATE", "SCALE_RATE", "SHARE", "STEP", "TARGET", "batch", "build", "climb", "descend", "descend_scale", "stall"]
+__all__ = [
+    "RATE",
+    "SCALE_RATE",
+    "SHARE",
+    "STEP",
+    "TARGET",
+    "batch",
+    "build",
+    "climb",
+    "descend",
+    "descend_scale",
+    "stall",
+]
 
 RATE = 0.1
 TARGET = 1.0
@@ -51,7 +63,9 @@ def descend(u: Tensor, *, aware: bool) -> dict[str, Tensor]:
 
 
 def descend_scale(u: Tensor) -> dict[str, Tensor]:
-    r"""Train a weight w alone, with σ taken for a constant: :math:`\ell = \tfrac1m \sum_i \tfrac12 (\hat x_i - a\hat u_i)^2`.
+    r"""Train a weight w alone, with σ taken for a constant.
+
+    .. math:: \ell = \tfrac1m \sum_i \tfrac12 (\hat x_i - a\hat u_i)^2
 
     .. math:: \hat x = w(u - E[u])/\sigma, \qquad \sigma^2 = \mathrm{Var}[w(u - E[u])]
 

@@ -1,6 +1,7 @@
 """Equations 1 to 7, numbered as the docstrings of this package cite them.
 
-Sources: Ioffe & Szegedy 2015: Sec. 2 (1), Algorithm 1 (2), Sec. 3 (3 and 4), Algorithm 2, lines 10 and 11 (5 and 6), Sec. 3.3 (7).
+Sources: Ioffe & Szegedy 2015: Sec. 2 (1), Algorithm 1 (2), Sec. 3 (3 and 4), Algorithm 2, lines 10 and 11 (5 and 6),
+Sec. 3.3 (7).
 """
 
 from typing import NamedTuple
@@ -68,7 +69,19 @@ EQUATIONS = {
         (
             (row(_hat_x, "=", _x, "−", _mean, ",", _x, "=", _u, "+", _b), "add a bias, subtract the mean"),
             (
-                row(_u, "+", _step, "−", _mean_of(row(_u, "+", _step)), "=", _u, "+", _b, "−", _mean_of(row(_u, "+", _b))),
+                row(
+                    _u,
+                    "+",
+                    _step,
+                    "−",
+                    _mean_of(row(_u, "+", _step)),
+                    "=",
+                    _u,
+                    "+",
+                    _b,
+                    "−",
+                    _mean_of(row(_u, "+", _b)),
+                ),
                 "a step of the bias changes nothing",
             ),
         ),

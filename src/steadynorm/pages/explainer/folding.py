@@ -115,6 +115,7 @@ def _picture(difference: Tensor) -> Markup:
         area = alt.Size("size:Q", legend=None, scale=alt.Scale(domain=[0, float(folded.abs().max())], range=[0, 230]))
         hue = alt.Color("negative:N", legend=None, scale=alt.Scale(domain=[False, True], range=[colour, QUIET]))
         chart = rows(**places, size=values.abs().flatten(), negative=(values < 0).flatten())
-        return chart.mark_square(opacity=1).encode(x, y, area, hue).properties(width=150, height=150)
+        squares: alt.Chart = chart.mark_square(opacity=1).encode(x, y, area, hue).properties(width=150, height=150)
+        return squares
 
     return draw(panel("folded all the same", folded, BLUE) | panel("its error", difference[0, 0], ORANGE))

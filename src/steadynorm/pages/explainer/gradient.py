@@ -65,8 +65,8 @@ def build() -> Figure:
         caption="A batch of eight examples of one feature. On the left their values x, with the batch’s mean and "
         "spread; on the right ∂ℓ/∂x of each: the direct path, then what comes through the variance σ², then what comes "
         "through the mean μ, each bar from where the one above it ends; the diamond is their sum, the ring what it is "
-        "for the batch at first. The loss pushes the chosen example’s y alone, all alike, each away from 0 (∂ℓ/∂y = x̂), "
-        "or each by a number of its own. Drag a dot sideways.",
+        "for the batch at first. The loss pushes the chosen example’s y alone, all alike, each away from 0 "
+        "(∂ℓ/∂y = x̂), or each by a number of its own. Drag a dot sideways.",
         sentence=f"When the loss pushes the output of example {CHOSEN + 1} alone, its input receives "
         f"{facts['total']} of a direct {facts['direct']}, and each of the other seven receives something too, from "
         f"{facts['least']} to {facts['most']} in size. The eight sum to 0.",

@@ -16,7 +16,7 @@ import steadynorm
 
 from ..results.figures import COLOURS
 from . import story
-from .facts import text_facts
+from .facts import all_facts
 from .frames import Figure
 from .letters import LETTERS
 
@@ -29,8 +29,7 @@ def page(figures: Sequence[Figure], records: Mapping[str, Record]) -> str:
     """Return the whole page: the story around the figures, and the claims that it cites, in one file that asks for
     nothing."""
     named = {figure.name: figure for figure in figures}
-    facts = {name: figure.facts for name, figure in named.items()} | {"text": text_facts()}
-    teller = story.Page(records, facts, named)
+    teller = story.Page(records, all_facts(figures), named)
     parts = story.parts(teller)
     cited = {id: records[id] for id in dict.fromkeys(teller.claims)}
     return _render(

@@ -4,6 +4,7 @@ Letters: m the examples of a batch, k the number of batches, σ²_B a batch's bi
 """
 
 from itertools import pairwise
+from typing import Any
 
 import altair as alt
 import torch
@@ -61,7 +62,7 @@ def batch(m: int, kind: int, generator: torch.Generator) -> Tensor:
 def estimates(m: int, kind: int) -> Tensor:
     """The variance by every estimator after every number of batches, (estimators, counts, repeats)."""
     generator = torch.Generator().manual_seed(1000 * kind + m)
-    states = dict.fromkeys(ESTIMATORS)
+    states: dict[str, Any] = dict.fromkeys(ESTIMATORS)
     found = []
     for before, count in pairwise((0, *BATCHES)):
         for _ in range(count - before):
@@ -94,12 +95,13 @@ def build() -> Figure:
     }
     return Figure(
         name="population",
-        caption=f"Four estimates of a variance that is {VARIANCE:g}, each the mean over {REPEATS[0]} repeats ({REPEATS[1]} "
-        "of the maps); the band holds 90 % of the repeats of one of them. On the left more and more batches of one size, on the right as many "
-        "batches of another size. “All values” is the variance of everything seen, taken at once; the moving average "
+        caption=f"Four estimates of a variance that is {VARIANCE:g}, each the mean over {REPEATS[0]} repeats "
+        f"({REPEATS[1]} of the maps); the band holds 90 % of the repeats of one of them. On the left more and more batches "
+        "of one size, on the right as many batches of another size. “All values” is the variance of everything seen, taken at once; the moving average "
         "has momentum 0.1 and starts at 1. In the maps half of the variance lies between images. Drag either chart "
         "sideways.",
-        sentence=f"After {BATCHES[count]} batches of {SIZES[size]} independent values of variance {VARIANCE:g}: {told}.",
+        sentence=f"After {BATCHES[count]} batches of {SIZES[size]} independent values of variance {VARIANCE:g}: "
+        f"{told}.",
         picture=_picture(shown[0, size, ..., 0]),
         controls=(
             Choice("data", "data", DATA),

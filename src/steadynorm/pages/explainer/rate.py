@@ -73,8 +73,8 @@ def build() -> Figure:
     }
     return Figure(
         name="rate",
-        caption=f"Gradient descent on two losses of one parameter, {STEPS} steps from the same place at the same rate; the "
-        "left one stands for a network without batch norm, the right one for one with it. Below, where the loss is "
+        caption=f"Gradient descent on two losses of one parameter, {STEPS} steps from the same place at the same rate; "
+        "the left one stands for a network without batch norm, the right one for one with it. Below, where the loss is "
         "after the last step, at every rate. Drag the lowest chart for the rate, the upper ones for the step.",
         sentence=f"On the jagged loss descent diverges from a rate of about {facts['jagged_diverges']} on, on the "
         f"smooth one from {facts['smooth_diverges']}.",

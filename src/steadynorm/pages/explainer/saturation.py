@@ -55,8 +55,8 @@ def build() -> Figure:
     return Figure(
         name="saturation",
         caption="Each dot is one pre-activation of a mini-batch of 40, above on the sigmoid, below on its slope. Drag "
-        "the batch sideways. The mean slope is what one layer leaves of the gradient; where there is room, the chart on "
-        "the right multiplies it layer by layer.",
+        "the batch sideways. The mean slope is what one layer leaves of the gradient; where there is room, the chart "
+        "on the right multiplies it layer by layer.",
         sentence=f"A batch that has drifted to {DRIFT.start} has a mean slope of {facts['start']}; centred it has "
         f"{facts['centre']}, and behind batch norm {facts['normed']} at every drift.",
         picture=_picture(curve[::2], z[start, 0], slope[start, 0]),

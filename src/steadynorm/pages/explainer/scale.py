@@ -47,8 +47,10 @@ def gradient(w: Tensor, u: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def descend(w: Tensor, rate: float, decay: float | Tensor = 0.0) -> Tensor:
-    r"""Each row of w at every step, (STEPS + 1, n, 2), by :math:`w \leftarrow w - \eta(\partial\ell/\partial w + \lambda w)`, each
-    step on the next eight examples."""
+    r"""Each row of w at every step, (STEPS + 1, n, 2), each step on the next eight examples.
+
+    .. math:: w \leftarrow w - \eta(\partial\ell/\partial w + \lambda w)
+    """
     u, t = data()
     path = [w]
     for step in range(STEPS):
@@ -78,8 +80,8 @@ def build() -> Figure:
         name="scale",
         caption="The two weights of a unit with batch norm, as an arrow. The line around tells the loss by direction, "
         "the further out the higher; length does not enter. The short arrow is the gradient step η·∂ℓ/∂w on all "
-        f"examples, at a right angle to w; the dots are {STEPS} steps from there, on eight examples each. On the right, "
-        "in grey, the same from length 1. Drag the arrow’s tip.",
+        f"examples, at a right angle to w; the dots are {STEPS} steps from there, on eight examples each. On the "
+        "right, in grey, the same from length 1. Drag the arrow’s tip.",
         sentence=f"At length 1 the gradient of the weights has length {facts['slope']}, at length 2 "
         f"{facts['slope_twice']}, and the output is the same. In {STEPS} steps of descent the length grows {told}.",
         picture=_picture(lengths),

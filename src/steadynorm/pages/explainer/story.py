@@ -1,4 +1,4 @@
-"""The story of batch normalization, told twice from one source: on the page, and as ``docs/article.md``.
+"""The story of batch normalization, told twice from one source: here for the page, in :mod:`.document` as Markdown.
 
 Each part is a Markdown file in ``templates/story/``, in the order of the names. Beside Markdown, a part may call:
 
@@ -43,7 +43,7 @@ from .frames import Figure
 from .letters import LETTERS, is_mathematics, mark
 from .numerals import scientific
 
-__all__ = ["MARKS", "Document", "Page", "Part", "document", "environment", "parts"]
+__all__ = ["MARKS", "Body", "Page", "Part", "Record", "Teller", "environment", "parts", "texts"]
 
 Record = Mapping[str, Any]
 Body = Callable[[], str]
@@ -93,6 +93,10 @@ class Teller:
         text = format(value, digits)
         return scientific(value) if "e" in text else text.replace("-", "−")
 
+    def paper_table(self) -> str:
+        """What the paper reports of its ladder, as a table."""
+        return f"\n\n{_table(self.facts['ladder']['paper'])}\n\n"
+
     def names(self) -> dict[str, Any]:
         """What a part may call."""
         own = (name for name in dir(self) if not name.startswith("_"))
@@ -132,7 +136,8 @@ class Page(Teller):
         )
 
     def told(self, by: str) -> str:
-        return f'<span class="verdict told" title="reported by {escape(by)}, not measured by this package">reported</span>'
+        title = f"reported by {escape(by)}, not measured by this package"
+        return f'<span class="verdict told" title="{title}">reported</span>'
 
     def equation(self, number: int) -> str:
         return self._template("equation.html", number=number, equation=EQUATIONS[number], letters=LETTERS)
@@ -160,9 +165,6 @@ class Page(Teller):
     def cube(self) -> str:
         return self._template("cube.html", methods=METHODS, cube=cube)
 
-    def paper_table(self) -> str:
-        return f"\n\n{_paper_table(self.facts['ladder']['paper'])}\n\n"
-
     def readings(self) -> str:
         return self._template("readings.html", readings=self.facts["ladder"]["readings"])
 
@@ -180,69 +182,10 @@ class Page(Teller):
         return f'<span class="live-number" data-live="{figure}.{name}">{text}</span>'
 
 
-class Document(Teller):
-    """The telling of ``docs/article.md``: Markdown throughout."""
-
-    def claim(self, id: str) -> str:
-        theme, _, name = id.partition("/")
-        self.claims.append(id)
-        address = f"claims/{theme}.md#{name}" if name else "claims/README.md"
-        return f" \\[[{self.records[id]['verdict']}]({address})\\]"
-
-    def told(self, by: str) -> str:
-        return f" \\[reported by {by}\\]"
-
-    def equation(self, number: int) -> str:
-        lines = " \\\\\n".join(rf"{formula.latex} && \text{{{words}}}" for formula, words in EQUATIONS[number].lines)
-        return f"\n\n$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n\\tag{{{number}}}\n$$\n\n"
-
-    def eq(self, number: int) -> str:
-        return f"Eq {number}"
-
-    def figure(self, name: str, caller: Body) -> str:
-        if name not in NAMES:
-            return ""
-        head = f'**{self.fig(name)}**, on the page that `steadynorm explain` writes, or `sn.figure("{name}")`.'
-        return _quoted(f"{head} {caller().strip()}")
-
-    def fig(self, name: str) -> str:
-        return f"Figure {NAMES.index(name) + 1}" if name in NAMES else ""
-
-    def note(self, caller: Body) -> str:
-        return _quoted(f"*Note.* {caller().strip()}")
-
-    def correction(self, number: str, caller: Body) -> str:
-        self.corrected.append(number)
-        return _quoted(f"**Often told otherwise ({number}).** {caller().strip()}")
-
-    def cube(self) -> str:
-        return ""
-
-    def paper_table(self) -> str:
-        return f"\n\n{_paper_table(self.facts['ladder']['paper'])}\n\n"
-
-    def readings(self) -> str:
-        told = self.facts["ladder"]["readings"]
-        return "".join(_quoted(f"**{one['name']}**: {one['verdict']}. {one['reading']}") for one in told)
-
-    def cite(self, key: str) -> str:
-        self.cited.append(key)
-        return f"[{self.sources[key].label}](#{key})"
-
-    def see(self, part: str, text: str) -> str:
-        return f"[{text}](#part-{part})"
-
-    def doc(self, path: str, text: str) -> str:
-        return f"[{text}]({path})"
-
-    def live(self, figure: str, name: str, text: str) -> str:
-        return text
-
-
 def parts(page: Page) -> list[Part]:
     """Tell the story for the page."""
     told = []
-    for name, text in _sources():
+    for name, text in texts():
         page.covered.clear()
         html = page._html(environment().from_string(text).render(page.names()))
         title, _, rest = html.partition("</h2>\n")
@@ -251,30 +194,7 @@ def parts(page: Page) -> list[Part]:
     return told
 
 
-def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
-    """Tell the story as one Markdown document, with its sources."""
-    teller = Document(records, facts)
-    told = [
-        f'<a id="part-{name}"></a>\n\n{environment().from_string(text).render(teller.names()).strip()}'
-        for name, text in _sources()
-    ]
-    sources = [f'<a id="{key}"></a>{_reference(teller.sources[key])}' for key in sorted(set(teller.cited))]
-    text = "\n\n".join(["# Batch normalization, explained", _PREFACE, *told, "## Sources", *sources]) + "\n"
-    return re.sub(r"\n{3,}", "\n\n", text)
-
-
-_PREFACE = (
-    "The text of the page that `steadynorm explain` writes, without its figures; made from the same files by "
-    "`tools/article.py`. Numbers come from the library or from the records in `results/`; a verdict behind a sentence "
-    "links to what was measured. The docstrings cite the equations by the numbers that they have here."
-)
-
-
-def _reference(source: bibliography.Source) -> str:
-    return f"{source.names}. *{source.fields['title']}*. {source.venue}."
-
-
-def _sources() -> list[tuple[str, str]]:
+def texts() -> list[tuple[str, str]]:
     """The name and text of every part, in order: 03-transform.md is the part ``transform``."""
     folder = files(__package__).joinpath("templates", "story")
     found = sorted((file.name, file.read_text(encoding="utf-8")) for file in folder.iterdir())
@@ -292,14 +212,10 @@ def environment(*, autoescape: bool = False) -> jinja2.Environment:
     )
 
 
-def _paper_table(rows: Sequence[Mapping[str, str]]) -> str:
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
     columns = list(rows[0])
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _quoted(text: str) -> str:
-    return "\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n\n"
 
 
 def _scrollable(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

@@ -278,7 +278,7 @@ class Figure extends HTMLElement {
       if (began === null) return;
       const value = low + ((now - began) / 1000) * perSecond * step;
       this.change({ [name]: value });
-      if (value >= high) stop();
+      if (this.state[name] >= high) stop();
       else requestAnimationFrame(run);
     };
     button.onclick = () => {
