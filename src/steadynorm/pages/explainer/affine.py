@@ -38,7 +38,7 @@ def density(x_hat: Tensor, at: Tensor) -> Tensor:
 
     Scale and shift carry it along: that of :math:`\gamma\hat x + \beta` is :math:`\hat f((t - \beta)/\gamma)/|\gamma|`.
     """
-    h = 1.06 * len(x_hat) ** -0.2
+    h = 1.06 / math.pow(len(x_hat), 0.2)
     kernel = torch.exp(-0.5 * ((at[:, None] - x_hat) / h).square()) / math.sqrt(2 * math.pi)
     return kernel.mean(-1) / h
 

@@ -3,6 +3,7 @@
 Letters: m the examples of a batch, k the number of batches, σ²_B a batch's biased variance.
 """
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -36,7 +37,7 @@ BATCHES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 MAP = 4  # pixels of a map's side
 REPEATS = (1000, 250)  # of either kind of data
 DATA = ("independent values", f"maps of {MAP}×{MAP} pixels")
-ESTIMATORS = {
+ESTIMATORS: dict[str, F.Estimator[Any]] = {
     "mean of σ²": F.MovingAverage(None, unbiased=False),
     "Eq 5": F.PaperEstimator(),
     "all values": F.PooledEstimator(),
@@ -56,7 +57,7 @@ def batch(m: int, kind: int, generator: torch.Generator) -> Tensor:
     else:
         between = torch.randn(m, repeats, 1, 1, generator=generator)
         z = (between + torch.randn(m, repeats, MAP, MAP, generator=generator)) / 2**0.5
-    return MEAN + VARIANCE**0.5 * z
+    return MEAN + math.sqrt(VARIANCE) * z
 
 
 def estimates(m: int, kind: int) -> Tensor:
@@ -96,10 +97,10 @@ def build() -> Figure:
     return Figure(
         name="population",
         caption=f"Four estimates of a variance that is {VARIANCE:g}, each the mean over {REPEATS[0]} repeats "
-        f"({REPEATS[1]} of the maps); the band holds 90 % of the repeats of one of them. On the left more and more batches "
-        "of one size, on the right as many batches of another size. “All values” is the variance of everything seen, taken at once; the moving average "
-        "has momentum 0.1 and starts at 1. In the maps half of the variance lies between images. Drag either chart "
-        "sideways.",
+        f"({REPEATS[1]} of the maps); the band holds 90 % of the repeats of one of them. On the left more and more "
+        "batches of one size, on the right as many batches of another size. “All values” is the variance of everything seen, taken "
+        "at once; the moving average has momentum 0.1 and starts at 1. In the maps half of the variance lies between "
+        "images. Drag either chart sideways.",
         sentence=f"After {BATCHES[count]} batches of {SIZES[size]} independent values of variance {VARIANCE:g}: "
         f"{told}.",
         picture=_picture(shown[0, size, ..., 0]),
