@@ -1,8 +1,8 @@
 """Many runs at once: one process a processor, one thread a process.
 
 Runs of these small networks gain little from a second thread, so whole runs go side by side. A finished run leaves its
-result, an interrupted one its state, in the run directory's ``checkpoints``; both are found again when the ladder is
-resumed. A run is anything that has the shape of :class:`Run`: the training of an arm, the measuring of a claim.
+result, an interrupted one its state, in the run directory's ``checkpoints``; both are found again when the work is
+resumed. A run is anything that has the shape of :class:`Run`: the training of an arm, the draws of a claim.
 """
 
 import json
@@ -18,8 +18,8 @@ from typing import Any, Protocol, Self
 
 import torch
 
-from .. import kernels
-from .records import write_json
+from ... import kernels
+from ...files import write_json
 
 __all__ = ["Pool", "Run"]
 
@@ -110,6 +110,8 @@ class Pool:
     def execute(self, jobs: Sequence[Run]) -> list[dict[str, Any]]:
         """Run the jobs that the directory holds no result of, and return the results of all, in order.
 
+        Equal jobs are run once.
+
         Raises: whatever a run raised, as soon as it did.
         """
         files = {job: _result_file(self._directory, job) for job in jobs}
@@ -126,7 +128,7 @@ class Pool:
             for future in done:
                 future.result()
         self._drain()
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files.values()]
+        return [json.loads(files[job].read_text(encoding="utf-8")) for job in jobs]
 
     def _drain(self) -> None:
         while True:

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-__all__ = ["compare", "complete", "steps_to_target"]
+__all__ = ["compare", "complete", "mean_curve", "steps_to_target"]
 
 Array = npt.NDArray[np.float64]
 
@@ -30,6 +29,12 @@ def complete(curve: Sequence[Sequence[float]], steps: Sequence[int], chance: flo
     """Return the accuracies of a curve [(step, accuracy), …] at all ``steps``, chance where it has ended."""
     accuracies = [float(accuracy) for _, accuracy in curve]
     return accuracies + [chance] * (len(steps) - len(accuracies))
+
+
+def mean_curve(curves: npt.ArrayLike, steps: Sequence[int]) -> list[list[float]]:
+    """Return [[step, accuracy], …], the mean of accuracies (seeds, points): the one curve that all who show it read."""
+    means = np.asarray(curves, dtype=float).mean(0).tolist()
+    return [[step, mean] for step, mean in zip(steps, means, strict=True)]
 
 
 def steps_to_target(curves: npt.ArrayLike, steps: npt.ArrayLike, target: float) -> Array:
@@ -76,6 +81,8 @@ def compare(baseline: npt.ArrayLike, arm: npt.ArrayLike, steps: Sequence[int], t
 def _interval(statistic: Any, seeds: int) -> list[float] | None:
     if seeds == 1:
         return None
+    from scipy import stats  # which takes half a second that a reader of records need not wait
+
     interval = stats.bootstrap(
         (np.arange(seeds),),
         lambda drawn, axis=-1: statistic(drawn.astype(int), axis),

@@ -46,7 +46,7 @@ class Monitor:
         self._steps.update({job.id: job.steps for job in jobs})
 
     def __call__(self, line: Mapping[str, Any]) -> None:
-        """Take one line: of a step (see :func:`steadynorm.lab.training.run`), or ``{"run": …, "finished": True}``."""
+        """Take one line: of a step (see :meth:`.pool.Run.run`), or ``{"run": …, "finished": True}``."""
         run = line["run"]
         step = self._steps[run] if "finished" in line else line["step"]
         if run not in self._at:

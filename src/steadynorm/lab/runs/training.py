@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from .data import Data, Images, load
-from .network import Initialization, Network, NetworkOptions, stem_for
-from .recipes import Recipe, Shuffling
-from .records import write_beside
+from ...files import write_beside
+from ..data import Data, Images, load
+from ..network import Initialization, Network, NetworkOptions, stem_for
+from .recipe import Recipe, Shuffling
 
 __all__ = ["Job", "Training", "batch_indices", "distort_", "run"]
 
@@ -36,6 +37,7 @@ class Job:
     """One run, wholly described.
 
     Args:
+        claim: the id of the claim that it is for.
         recipe: the arm.
         learning_rate: the initial one, with the arm's factor already in it.
         initialization: of the convolutions' weights.
@@ -47,6 +49,7 @@ class Job:
         tested: whether the test part is evaluated at the end, by the weights of the best validation accuracy.
     """
 
+    claim: str
     recipe: Recipe
     learning_rate: float
     initialization: Initialization
@@ -62,8 +65,8 @@ class Job:
 
     @property
     def id(self) -> str:
-        """A name for files, unique within one ladder."""
-        return f"{self.recipe.name}-{self.initialization}-{self.learning_rate:.4g}-seed{self.seed}" + (
+        """A name for files, unique within its run directory."""
+        return f"{self.claim}/{self.recipe.name}-{self.initialization}-{self.learning_rate:.4g}-seed{self.seed}" + (
             "" if self.tested else "-grid"
         )
 
@@ -100,7 +103,7 @@ def batch_indices(step: int, examples: int, batch_size: int, shuffling: Shufflin
 def distort_(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Change contrast and brightness of every image of the batch, in place.
 
-    Each image (of unit deviation over the data set) is scaled about its mean by U(1-strength, 1+strength) and shifted
+    Each image (of unit standard deviation over the data set) is scaled about its mean by U(1-strength, 1+strength) and shifted
     by U(-strength, strength).
     """
     contrast, brightness = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * strength
@@ -109,7 +112,7 @@ def distort_(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
 
 
 class Training:
-    """The state of one run, and its three deeds: advance one step, evaluate, save."""
+    """The state of one run, which advances a step, evaluates, saves and restores itself."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -117,7 +120,7 @@ class Training:
         channels, _, size = self.data.shape
         pixels = self.data.train.images[:10_000].float()  # in random order, and enough of them
         self.mean = pixels.mean((0, 2, 3), keepdim=True)
-        self.deviation = pixels.std((0, 2, 3), keepdim=True).clamp_min(1)  # of 0…255; a constant channel becomes 0
+        self.std = pixels.std((0, 2, 3), keepdim=True).clamp_min(1)  # of 0…255; a constant channel becomes 0
 
         recipe = job.recipe
         options = NetworkOptions(
@@ -131,9 +134,9 @@ class Training:
             activation=recipe.activation,
             initialization=job.initialization,
         )
-        # channels_last halves the time of a step of these narrow networks on a processor
         self.network = Network(options, _generator(job.seed, _WEIGHTS))
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # halves the time of a step of these narrow networks on a processor
+        convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         weights = [p for p in self.network.parameters() if p.dim() > 1]
         others = [p for p in self.network.parameters() if p.dim() == 1]  # γ, β, biases
         groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
@@ -151,7 +154,7 @@ class Training:
         self.dropout_state = _generator(job.seed, _DROPOUT).get_state()
 
     def _input(self, images: Images) -> Tensor:
-        x = (images.images.float() - self.mean) / self.deviation
+        x = (images.images.float() - self.mean) / self.std
         return x.contiguous(memory_format=torch.channels_last)
 
     def advance(self) -> float:
@@ -172,7 +175,7 @@ class Training:
             self.dropout_state = torch.get_rng_state()
         value = loss.item()
         if math.isfinite(value):
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             self.optimizer.step()
         else:
             self.diverged = True

@@ -6,14 +6,36 @@ A claim is judged by its parts, each of which *holds*, *fails*, or stays open be
 * some hold: **partly**;
 * none holds and one fails: **refuted**;
 * none holds and none fails: **not resolved**.
+
+Where a *control* does not hold the parts mean nothing: **not resolved**.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
-__all__ = ["Verdict", "combine"]
+__all__ = ["Judgement", "Role", "Verdict", "combine", "judge"]
 
 Verdict = Literal["confirmed", "partly", "refuted", "not resolved"]
+Role = Literal["judged", "control", "shown"]
+
+
+class Judgement(NamedTuple):
+    """What came of a part, or of a control: it holds, fails (False), or stays open (None)."""
+
+    role: Role
+    holds: bool | None
+
+
+def judge(judgements: Iterable[Judgement]) -> Verdict:
+    """Return the verdict over parts and controls.
+
+    >>> judge([Judgement("judged", True), Judgement("control", None)])
+    'not resolved'
+    """
+    found = list(judgements)
+    if not all(one.holds for one in found if one.role == "control"):
+        return "not resolved"
+    return combine([one.holds for one in found if one.role == "judged"])
 
 
 def combine(parts: Sequence[bool | None]) -> Verdict:
