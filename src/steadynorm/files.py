@@ -1,4 +1,4 @@
-"""Files: written beside their place and renamed, so that one that exists is whole; and where the committed records lie."""
+"""Files written beside their place and renamed, so that one that exists is whole; and where committed records lie."""
 
 import json
 import os

@@ -1,129 +1,93 @@
-"""Many claims at once: first those that are drawn, each in a process of one thread; then, one after the other, those
-that are trained, each with its trainings side by side; the ladder at the end."""
+"""Claims run on this machine, one or many alike: the plan, and the run with its directory and its record."""
 
-import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from ... import kernels
-from ...errors import ArgumentError
-from ...reports import Cell, Report
-from .. import ladder
-from ..monitor import Monitor, Progress
-from ..pool import Pool, Run
-from ..records import CLAIMS_SCHEMA, load_record, validate, write_beside, write_json
-from .base import Preset
-from .catalogue import LADDER, committed_records
-from .measuring import Measuring
-from .registry import CLAIMS, DRAWN, TRAINED
-from .rounds import estimate, settle
+from .. import kernels
+from ..environment import environment
+from ..files import write_json
+from ..reports import Cell, Report
+from .claim import Claim
+from .records import SCHEMA, Record, validate
+from .runs.directory import open_run
+from .runs.monitor import Monitor, Progress
+from .runs.options import Options
+from .runs.pool import Pool
+from .runs.stages import carry_out
 
 __all__ = ["plan", "run"]
 
+Committed = Mapping[str, Record]
 
-def plan(ids: Sequence[str], preset: Preset, processes: int) -> tuple[float, Report]:
-    """Return about how many minutes :func:`run` takes here, one draw of every claim being timed, and a table of it."""
-    threads, committed = torch.get_num_threads(), committed_records()
+
+def plan(claims: Sequence[Claim], options: Options, committed: Committed) -> tuple[float, Report]:
+    """Return about how many minutes :func:`run` takes here, and a table of its stages; nothing is written.
+
+    Raises: ArgumentError, DataError and MissingExtraError as :func:`run`.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    rows: list[dict[str, Cell]] = []
+    kernels.load()
     try:
-        for id in ids:
-            if id == LADDER:
-                continue
-            draws = CLAIMS[id].draws[preset]
-            if id in TRAINED:
-                seconds = estimate(TRAINED[id], preset, committed.get(id))
-            else:
-                start = time.perf_counter()
-                DRAWN[id].measure(0)
-                seconds = (time.perf_counter() - start) * draws
-            rows.append({"claim": id, "draws": draws, "seconds": seconds})
+        plans = {claim.id: claim.plan(options, committed.get(claim.id)) for claim in claims}
     finally:
         torch.set_num_threads(threads)
-    minutes = sum(float(row["seconds"] or 0) for row in rows) / processes / 60
-    if LADDER in ids:
-        trained = ladder.plan(ladder.LadderOptions(preset, threads=processes))
-        rows.append({"claim": LADDER, "draws": trained.runs, "seconds": 60 * trained.minutes * processes})
-        minutes += trained.minutes
-    note = (
-        f"About {minutes:.1f} minutes with {processes} processes of one thread; a draw of each claim was timed, and a "
-        "few steps of each training."
-    )
-    return minutes, Report(f"{len(ids)} claims, preset {preset}", ("claim", "draws", "seconds"), rows, (note,))
+    rows: list[dict[str, Cell]] = [
+        {"claim": id, **stage._asdict()} for id, planned in plans.items() for stage in planned.stages
+    ]
+    minutes = sum(stage.seconds for planned in plans.values() for stage in planned.stages) / options.processes / 60
+    notes = [
+        f"About {minutes:.1f} minutes with {options.processes} processes of one thread; a draw of each claim was "
+        "timed, and a few steps of each training.",
+        *(note for planned in plans.values() for note in planned.notes),
+    ]
+    title = claims[0].id.capitalize() if len(claims) == 1 else f"{len(claims)} claims"
+    columns = ("claim", "what", "runs", "steps", "seconds")
+    return minutes, Report(f"{title}, preset {options.preset}", columns, rows, notes)
 
 
 def run(
-    ids: Sequence[str],
-    preset: Preset,
+    claims: Sequence[Claim],
+    options: Options,
     directory: Path,
     *,
-    processes: int,
+    committed: Committed,
     resume: bool,
     progress: Callable[[Progress], None],
+    alone: bool = False,
 ) -> dict[str, Any]:
-    """Measure claims, write ``directory/result.json``, and return it: ``records`` in the order of ``ids``.
+    """Run claims, write ``directory/result.json``, and return that record.
 
     Args:
-        ids: of the registry, and the ladder's.
-        preset: how much.
-        directory: the run directory (see :mod:`steadynorm.lab.records`).
-        processes: claims side by side.
-        resume: take up what ``directory`` holds; claims that have a record there are not measured again.
-        progress: told after every draw.
+        claims: what is run, side by side.
+        options: how much of it.
+        directory: the run directory (see :mod:`.runs.directory`).
+        committed: the records that come with the package, by claim.
+        resume: take up what ``directory`` holds; finished jobs are not repeated, and the numbers that come out are
+            those of an uninterrupted run, bit for bit. Otherwise the directory must not hold a run.
+        progress: told after every few steps.
+        alone: whether the record is that of the one claim; otherwise it is one of kind ``claims``, with the records in
+            the order of ``claims``.
 
-    Raises: ArgumentError for a directory of another preset, or one that holds claims while ``resume`` is False;
-        KeyboardInterrupt, once everything finished is saved.
+    Raises: ArgumentError for options out of range, or a directory that holds a run of other settings; DataError and
+        MissingExtraError for data that cannot be had; KeyboardInterrupt, once everything is saved.
     """
-    _open(directory, preset, resume=resume)
+    created = open_run(directory, options, {claim.id: claim.settings(options) for claim in claims}, resume=resume)
     kernels.load()  # once, before the workers need them
-    committed = committed_records()
-    with Monitor(directory / "metrics.jsonl", progress) as monitor, Pool(directory, processes, monitor) as pool:
-
-        def execute(stage: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
-            monitor.stage(stage, runs)
-            return pool.execute(runs)
-
-        drawn = [Measuring(id, preset) for id in ids if id in DRAWN]
-        records = {record["claim"]: record for record in execute("claims", drawn)}
-        for id in (id for id in ids if id in TRAINED):
-            file = directory / "checkpoints" / f"{id}.json"
-            if not file.exists():
-                write_json(file, settle(TRAINED[id], preset, committed.get(id), partial(execute, id)))
-            records[id] = load_record(file)
-    if LADDER in ids:
-        folder = directory / LADDER
-        begun = (folder / "config.yaml").exists()
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        options = ladder.LadderOptions(preset, threads=processes)
-        records[LADDER] = ladder.run(options, folder, resume=begun, progress=progress)
-    result = {
-        "schema": CLAIMS_SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "preset": preset,
-        "records": [records[id] for id in ids],
-    }
+    measured_on = environment(processes=options.processes, threads_a_process=1, kernels=kernels.status())
+    write_json(directory / "env.json", measured_on)
+    works = {claim.id: claim.work(options, committed.get(claim.id)) for claim in claims}
+    with (
+        Monitor(directory / "metrics.jsonl", progress) as monitor,
+        Pool(directory, options.processes, monitor) as pool,
+    ):
+        found = carry_out(works, pool, monitor)
+    told: dict[str, Any] = {"preset": options.preset, "created": created}
+    records = [claim.record(found[claim.id], environment=measured_on, **told) for claim in claims]
+    result = records[0] if alone else {"schema": SCHEMA, "kind": "claims", **told, "records": records}
     validate(result)
     write_json(directory / "result.json", result)
     return result
-
-
-def _open(directory: Path, preset: Preset, *, resume: bool) -> None:
-    """Write or check ``config.yaml``."""
-    file = directory / "config.yaml"
-    if not file.exists():
-        text = yaml.safe_dump({"claims": True, "preset": preset})
-        write_beside(file, lambda beside: beside.write_text(text, encoding="utf-8"))
-        return
-    begun = yaml.safe_load(file.read_text(encoding="utf-8"))["preset"]
-    if not resume:
-        raise ArgumentError(f"{directory} must not hold claims already, but does; resume it, or take a new directory")
-    if begun != preset:
-        raise ArgumentError(
-            f"claims are resumed with their own preset, {begun}, received {preset}; give --preset {begun}"
-        )

@@ -45,7 +45,7 @@ def _ladder(record: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "curves",
         "literature": "ratios of 2.3 with batch norm, and of 14.8 at five times the rate; sigmoids train",
         "covers": ["S12", "S13", "S14"],
-        "protocol": "That of version 0.1: a grid for the baseline, and all arms with paired seeds at multiples of its rate.",
+        "protocol": "That of version 0.1: a grid for the baseline, all arms, seeds paired, at multiples of its rate.",
         "instead": None,
         "grid": [
             {

@@ -77,7 +77,7 @@ class Measured(Claim, ABC):
         """The parts that count, one after the other, and what is to be said instead of the sentence."""
         words = {True: "holds", False: "does not hold", None: "stays open"}
         sentences = [
-            f"{part['quantity'][:1].upper()}{part['quantity'][1:]}: {_value(part)}, {_asked(part)}: {words[holds(part)]}."
+            f"{_capital(part['quantity'])}: {_value(part)}, {_asked(part)}: {words[holds(part)]}."
             for role in ("control", "judged")
             for part in _of(record, role)
         ]
@@ -95,7 +95,7 @@ class Measured(Claim, ABC):
         """A quantity a row."""
         columns = ("quantity", "literature", "measured", "interval or range", "holds if", "holds")
         rows = [_row(part) for part in record["parts"]]
-        return Report(f"{record['claim']}, measured", columns, rows, _notes(record))
+        return Report(f"{record['claim']}, measured", columns, rows, list(_notes(record)))
 
 
 def summarize(part: Part, values: Sequence[float | None]) -> dict[str, Any]:
@@ -186,6 +186,10 @@ def _notes(record: Record) -> Iterator[str]:
             f"{settings['steps']:,} steps; rates: {rates}, each beside its neighbours after "
             f"{settings['grid_steps']:,} steps."
         )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _of(record: Record, role: str) -> list[Record]:

@@ -103,8 +103,8 @@ def batch_indices(step: int, examples: int, batch_size: int, shuffling: Shufflin
 def distort_(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Change contrast and brightness of every image of the batch, in place.
 
-    Each image (of unit standard deviation over the data set) is scaled about its mean by U(1-strength, 1+strength) and shifted
-    by U(-strength, strength).
+    Each image (of unit standard deviation over the data set) is scaled about its mean by U(1-strength, 1+strength) and
+    shifted by U(-strength, strength).
     """
     contrast, brightness = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * strength
     mean = x.mean((1, 2, 3), keepdim=True)

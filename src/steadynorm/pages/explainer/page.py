@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 import steadynorm
 
-from ..results.figures import COLOURS
+from ..common import COLOURS
 from .frames import Figure
 
 __all__ = ["frame", "page"]

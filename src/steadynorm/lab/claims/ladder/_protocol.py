@@ -1,35 +1,32 @@
 """The ladder's presets, and the runs that they stand for."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from ..errors import ArgumentError
-from .network import Initialization
-from .recipes import ARMS, BASELINE, Recipe
-from .training import Job
+from ...network import Initialization
+from ...runs.grids import marked
+from ...runs.options import Options, Preset
+from ...runs.recipe import Recipe
+from ...runs.training import Job
+from ._arms import ARMS, BASELINE
 
 __all__ = [
     "FIRST_SEED",
     "INITIALIZATIONS",
     "PROTOCOLS",
-    "RATES",
     "WIDTH",
     "Protocol",
     "arm_jobs",
-    "beyond",
-    "choose",
-    "grid_cells",
     "grid_jobs",
+    "grid_rows",
     "protocol_for",
 ]
 
 WIDTH = Fraction(1, 8)
 INITIALIZATIONS: tuple[Initialization, ...] = ("glorot", "he")
 FIRST_SEED = 3  # seeds 0 to 2 served to settle steps and rates of the presets and are not used again
-RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Protocol:
     seeds: int
     steps: int
     evaluate_every: int
-    rates: tuple[float, ...]  # of the baseline's grid, neighbours in RATES
+    rates: tuple[float, ...]  # of the baseline's grid, neighbours in runs.grids.RATES
     grid_seeds: int = 1
     extensions: int = 0  # how often a grid whose optimum lies at its edge may grow by a rate
     train: int | None = None
@@ -48,7 +45,7 @@ class Protocol:
 
 
 #: By data (the digits, or a folder) and preset, sized by cost: a step takes 30–45 ms on 8×8 images, 70–100 ms on 32×32.
-PROTOCOLS = {
+PROTOCOLS: dict[str, dict[Preset, Protocol]] = {
     "digits": {
         "smoke": Protocol(seeds=2, steps=10, evaluate_every=5, rates=(0.03,)),
         "quick": Protocol(seeds=3, steps=500, evaluate_every=10, rates=(0.003, 0.01, 0.03)),
@@ -73,18 +70,10 @@ PROTOCOLS = {
 }
 
 
-def protocol_for(preset: str, data: str, seeds: int | None = None) -> Protocol:
-    """Return the protocol of a preset for ``"digits"`` or a folder, with ``seeds`` paired seeds if given.
-
-    Raises: ArgumentError when there is no such preset or less than one seed.
-    """
-    presets = PROTOCOLS["digits" if data == "digits" else "folder"]
-    if preset not in presets:
-        raise ArgumentError(f"preset must be one of {', '.join(presets)}, received {preset!r}; choose one of them")
-    if seeds is not None and seeds < 1:
-        raise ArgumentError(f"seeds must be at least 1, received {seeds}; leave it out for the preset's number")
-    protocol = presets[preset]
-    seeds = protocol.seeds if seeds is None else seeds
+def protocol_for(options: Options) -> Protocol:
+    """Return the protocol of the preset for the digits or a folder, with as many paired seeds as the options say."""
+    protocol = PROTOCOLS["digits" if options.data == "digits" else "folder"][options.preset]
+    seeds = protocol.seeds if options.seeds is None else options.seeds
     return replace(protocol, seeds=seeds, grid_seeds=min(protocol.grid_seeds, seeds))
 
 
@@ -99,8 +88,9 @@ def _job(
     tested: bool,
 ) -> Job:
     return Job(
+        claim="ladder",
         recipe=recipe,
-        learning_rate=rate * recipe.rate,
+        learning_rate=rate * recipe.rate_multiplier,
         initialization=initialization,
         seed=seed,
         data=data,
@@ -133,40 +123,24 @@ def arm_jobs(protocol: Protocol, data: str, rate: float, initialization: Initial
     ]
 
 
-def grid_cells(jobs: Sequence[Job], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each initialization and rate: the mean over its seeds of the best validation accuracy, and the
-    outcome.
+def grid_rows(jobs: Sequence[Job], results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the grid (see :mod:`steadynorm.lab.runs.grids`); a score is the least validation error of a seed's run.
 
     A run that diverged before its first evaluation counts as accuracy 0.
     """
-    seeds: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
+    cells: dict[tuple[Initialization, float], list[Mapping[str, Any]]] = {}
     for job, result in zip(jobs, results, strict=True):
-        seeds.setdefault((job.initialization, job.learning_rate), []).append(result)
-    cells = []
-    for (initialization, rate), of_cell in seeds.items():
+        cells.setdefault((job.initialization, job.learning_rate), []).append(result)
+    rows = []
+    for (initialization, rate), of_cell in cells.items():
         diverged = [result["diverged_at"] for result in of_cell if result["diverged_at"] is not None]
-        cells.append(
+        rows.append(
             {
+                "arm": BASELINE.name,
                 "initialization": initialization,
-                "learning_rate": rate,
-                "best_validation_accuracy": statistics.fmean(r["best_validation_accuracy"] or 0.0 for r in of_cell),
+                "rate": rate,
+                "scores": [1 - (result["best_validation_accuracy"] or 0.0) for result in of_cell],
                 "outcome": f"diverged at step {min(diverged)}" if diverged else "finished",
             }
         )
-    return cells
-
-
-def choose(cells: Sequence[Mapping[str, Any]]) -> tuple[float, Initialization]:
-    """Return rate and initialization of the best cell that did not diverge (of all, if all did); of equal ones the
-    lowest rate."""
-    best = max(
-        cells, key=lambda c: (c["outcome"] == "finished", c["best_validation_accuracy"], -float(c["learning_rate"]))
-    )
-    return best["learning_rate"], best["initialization"]
-
-
-def beyond(rate: float, rates: Sequence[float]) -> float | None:
-    """Return the next rate outside of ``rates`` on the side of ``rate``, which is one of its ends; None at the end of
-    all."""
-    position = RATES.index(rate) + (1 if rate == max(rates) else -1)
-    return RATES[position] if 0 <= position < len(RATES) else None
+    return marked(rows)

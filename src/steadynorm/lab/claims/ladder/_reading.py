@@ -9,27 +9,37 @@ The verdict was fixed before the runs that it judges. Three statements are judge
    and BN-x5-Sigmoid comes more than half of the way from chance to the target (fails: Inception-Sigmoid comes as far in
    every seed, or BN-x5-Sigmoid stays near chance in every seed).
 
-They make the verdict as :mod:`.judging` says; it is *not resolved* whenever the baseline itself stays near chance,
-since then there is no target worth the name.
+They make the verdict as :mod:`steadynorm.lab.claim.judging` says. The control is that the baseline leaves chance: there
+is no target worth the name otherwise.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..reports import Cell, Report
-from .judging import Verdict, combine
-from .recipes import ARMS, BASELINE
+from ....reports import Cell, Report
+from ...claim.judging import Judgement
+from ...records import Record
+from ._arms import BASELINE, paper_ratio
 
-__all__ = ["reading", "table", "verdict"]
-
-Record = Mapping[str, Any]
+__all__ = ["judgements", "measured", "reading", "table"]
 
 
-def verdict(record: Record) -> Verdict:
-    """Judge a ladder by its record: see the module's account of the three statements."""
-    if not _baseline_learns(record):
-        return "not resolved"
-    return combine([_faster(record, "BN-Baseline"), _faster(record, "BN-x5"), _sigmoids_need_batch_norm(record)])
+def judgements(record: Record) -> list[Judgement]:
+    """Return the control, and what became of the module's three statements."""
+    return [
+        Judgement("control", _baseline_learns(record)),
+        Judgement("judged", _faster(record, "BN-Baseline")),
+        Judgement("judged", _faster(record, "BN-x5")),
+        Judgement("judged", _sigmoids_need_batch_norm(record)),
+    ]
+
+
+def measured(record: Record) -> str:
+    """Name each arm and how many times faster it was, or what became of it."""
+    told = (
+        f"{arm['name']}: {arm['outcome'] if arm['ratio'] is None else format(arm['ratio'], '.3g') + ' times faster'}"
+        for arm in record["arms"][1:]
+    )
+    return "; ".join(told)
 
 
 def _arm(record: Record, name: str) -> Record:
@@ -75,11 +85,6 @@ def _sigmoids_need_batch_norm(record: Record) -> bool | None:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _paper_ratio(name: str) -> float | None:
-    base, steps = BASELINE.paper.steps_to_target, ARMS[name].paper.steps_to_target
-    return None if base is None or steps is None else base / steps
 
 
 def reading(record: Record) -> str:
@@ -133,7 +138,7 @@ def _speed_sentence(record: Record, arm: Record) -> str:
         text += ", which does not exclude 1" if low <= 1 <= high else ""
         text += f"; {of} got there by themselves" if reached < len(arm["seeds"]) else ""
         text += ")"
-    paper = _paper_ratio(arm["name"])
+    paper = paper_ratio(arm["name"])
     text += f"; the paper's is {paper:.1f}" if paper is not None else ""
     return f"{text}; its best is {best}."
 
@@ -206,7 +211,7 @@ def _row(arm: Record) -> dict[str, Cell]:
         "test %": _rounded(arm["test_accuracy"]),
         "paper: rate": paper["learning_rate"],
         "paper: steps": None if paper["steps_to_target"] is None else f"{paper['steps_to_target'] / 1e6:.1f} M",
-        "paper: ratio": None if (ratio := _paper_ratio(arm["name"])) is None else round(ratio, 1),
+        "paper: ratio": None if (ratio := paper_ratio(arm["name"])) is None else round(ratio, 1),
         "paper: best %": _rounded(paper["best_accuracy"]),
     }
 

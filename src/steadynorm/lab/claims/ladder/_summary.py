@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from .recipes import ARMS, BASELINE
-from .statistics import compare, complete, steps_to_target
-from .training import Job
+from ...curves import compare, complete, mean_curve, steps_to_target
+from ...runs.training import Job
+from ._arms import ARMS, BASELINE, PAPER
 
 __all__ = ["summarize"]
 
@@ -24,23 +22,26 @@ def summarize(jobs: Sequence[Job], results: Sequence[Result], classes: int) -> d
     for job, result in zip(jobs, results, strict=True):
         runs.setdefault(job.recipe.name, []).append((job, result))
     steps = list(range(jobs[0].evaluate_every, jobs[0].steps + 1, jobs[0].evaluate_every))
-    curves = {
-        name: np.array([complete(result["curve"], steps, 1 / classes) for _, result in of_arm])
-        for name, of_arm in runs.items()
+    accuracies = {
+        name: [complete(result["curve"], steps, 1 / classes) for _, result in of_arm] for name, of_arm in runs.items()
     }
-    target = float(curves[BASELINE.name].mean(0).max())
+    curves = {name: mean_curve(of_seeds, steps) for name, of_seeds in accuracies.items()}
+    target = _best(curves[BASELINE.name])
     arms = []
     for name, of_arm in runs.items():
-        compared = compare(curves[BASELINE.name], curves[name], steps, target)
+        compared = compare(accuracies[BASELINE.name], accuracies[name], steps, target)
         seeds = [
-            _seed(result, steps, accuracies, target)
-            for (_, result), accuracies in zip(of_arm, curves[name], strict=True)
+            _seed(result, steps, of_seed, target) for (_, result), of_seed in zip(of_arm, accuracies[name], strict=True)
         ]
-        arms.append(_arm(of_arm[0][0], compared, float(curves[name].mean(0).max()), seeds))
+        arms.append(_arm(of_arm[0][0], curves[name], compared, seeds))
     return {"target_accuracy": target, "arms": arms}
 
 
-def _seed(result: Result, steps: Sequence[int], accuracies: Any, target: float) -> dict[str, Any]:
+def _best(curve: Sequence[Sequence[float]]) -> float:
+    return max(accuracy for _, accuracy in curve)
+
+
+def _seed(result: Result, steps: Sequence[int], accuracies: Sequence[float], target: float) -> dict[str, Any]:
     spent = float(steps_to_target(accuracies, steps, target))
     diverged = result["diverged_at"]
     missed = "not reached" if diverged is None else f"diverged at step {diverged}"
@@ -56,16 +57,20 @@ def _seed(result: Result, steps: Sequence[int], accuracies: Any, target: float) 
     }
 
 
-def _arm(job: Job, compared: Mapping[str, Any], best: float, seeds: list[dict[str, Any]]) -> dict[str, Any]:
+def _arm(
+    job: Job, curve: list[list[float]], compared: Mapping[str, Any], seeds: list[dict[str, Any]]
+) -> dict[str, Any]:
     recipe = asdict(ARMS[job.recipe.name])
+    name = recipe.pop("name")
     return {
-        "name": recipe.pop("name"),
+        "name": name,
         "learning_rate": job.learning_rate,
+        "curve": curve,
         **compared,
-        "best_validation_accuracy": best,
+        "best_validation_accuracy": _best(curve),
         "test_accuracy": _mean(seed["test_accuracy"] for seed in seeds),
         "outcome": _outcome(seeds, reached=compared["steps_to_target"] is not None),
-        "paper": recipe.pop("paper"),
+        "paper": asdict(PAPER[name]),
         "recipe": recipe,
         "seeds": seeds,
     }

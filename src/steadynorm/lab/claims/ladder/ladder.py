@@ -1,240 +1,149 @@
 """The ladder: the paper's comparison of six ways to train one network, on a reader's own machine.
 
-The claim is that of Ioffe & Szegedy 2015, Sec. 4.2.2 with Figures 2 and 3. The protocol, fixed before any run:
-
-1. The baseline, *Inception* without batch norm, gets its own grid: {Glorot, He} × learning rates, chosen by best
-   validation accuracy among the settings that did not diverge.
-2. Every arm is trained with paired seeds (one split, one order of batches where the recipes shuffle alike, one draw of
-   the weights), from the chosen initialization, at its recipe's multiple of the chosen rate. A run diverges at the step
-   whose loss is not finite, and ends there.
-3. Steps to the target, ratios and intervals are as :mod:`.statistics` defines them, verdict and reading as
-   :mod:`.reading` does. The test part is evaluated once for each run of an arm, by the weights of its best validation
-   accuracy.
-
 What is scaled down, and therefore not the paper's: data, width (1/8, about 0.16 million parameters), number of steps,
 one process in place of asynchronous workers.
 """
 
-import os
-import statistics as numbers
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-import torch
-import yaml
+from ....reports import Report
+from ... import data as datasets
+from ...claim import Claim, Plan, Planned
+from ...claim.judging import Judgement
+from ...records import Record
+from ...runs.grids import beyond
+from ...runs.options import Options
+from ...runs.stages import Stage, Work
+from ...runs.training import Job, Training
+from . import _reading
+from ._arms import ARMS
+from ._protocol import INITIALIZATIONS, WIDTH, Protocol, arm_jobs, grid_jobs, grid_rows, protocol_for
+from ._summary import summarize
 
-from .. import kernels
-from ..errors import ArgumentError
-from ..reports import Cell, Report
-from . import data as datasets
-from .monitor import Monitor, Progress
-from .network import Initialization
-from .pool import Pool
-from .protocol import INITIALIZATIONS, WIDTH, Protocol, arm_jobs, beyond, choose, grid_cells, grid_jobs, protocol_for
-from .reading import reading, table, verdict
-from .recipes import ARMS
-from .records import SCHEMA, environment, validate, write_beside, write_json
-from .summary import summarize
-from .training import Job, Training
-
-__all__ = ["LadderOptions", "Plan", "Progress", "plan", "run", "table", "verdict"]
-
-STATEMENT = (
-    "With batch normalization the same network reaches the un-normalized network's best accuracy in fewer steps, in "
-    "fewer still with the changes that batch normalization allows, and it trains even with sigmoids."
-)
-SOURCE = "Ioffe & Szegedy 2015 (arXiv:1502.03167), Sec. 4.2.1–4.2.2, Figures 2 and 3"
+__all__ = ["CLAIM"]
 
 
-@dataclass(frozen=True)
-class LadderOptions:
-    """What a user chooses.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ladder(Claim):
+    """A claim about the accuracy curves of arms whose rates are multiples of the first one's."""
 
-    Args:
-        preset: ``smoke`` runs through in seconds and resolves nothing; ``quick`` takes minutes; ``full`` is the careful
-            one.
-        data: ``digits``, or a folder with train-*.parquet and test-*.parquet.
-        seeds: number of paired seeds, at least 1; None: the preset's.
-        threads: worker processes, of one thread each; None: one for each processor available.
-    """
+    kind: ClassVar[str] = "curves"
 
-    preset: Literal["smoke", "quick", "full"] = "quick"
-    data: str = "digits"
-    seeds: int | None = None
-    threads: int | None = None
+    def settings(self, options: Options) -> dict[str, Any]:
+        """The protocol of preset and data."""
+        protocol = protocol_for(options)
+        return {
+            "data": _data(options, protocol).name,
+            "width": str(WIDTH),
+            "initializations": list(INITIALIZATIONS),
+            **asdict(protocol),
+            "rates": list(protocol.rates),
+        }
 
+    def plan(self, options: Options, committed: Record | None) -> Plan:
+        """A few steps with and without batch norm are timed."""
+        protocol = protocol_for(options)
+        grid, arms = grid_jobs(protocol, options.data, protocol.rates), arm_jobs(protocol, options.data, 1e-3, "he")
+        normalized = next(job for job in arms if job.recipe.batch_norm)
+        seconds = {False: _seconds_a_step(arms[0]), True: _seconds_a_step(normalized)}
 
-def _resolve(options: LadderOptions) -> tuple[Protocol, int]:
-    """Return the protocol, and the number of worker processes."""
-    if options.threads is not None and options.threads < 1:
-        raise ArgumentError(f"threads must be at least 1, received {options.threads}; leave it out for one a processor")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return protocol_for(options.preset, options.data, options.seeds), options.threads or available
+        def planned(what: str, jobs: list[Job]) -> Planned:
+            spent = sum(seconds[job.recipe.batch_norm] * job.steps for job in jobs)
+            return Planned(what, len(jobs), sum(job.steps for job in jobs), spent)
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a ladder would do, and about how long it would take here."""
-
-    options: LadderOptions
-    protocol: Protocol
-    processes: int
-    runs: int
-    minutes: float
-    step_seconds: dict[str, float]
-
-    def report(self) -> Report:
-        """Return the plan as a table."""
-        protocol, grid = self.protocol, len(INITIALIZATIONS) * len(self.protocol.rates) * self.protocol.grid_seeds
-        rows: list[dict[str, Cell]] = [
-            {"what": "the baseline's grid", "runs": grid, "steps": grid * protocol.steps},
-            {"what": "six arms", "runs": self.runs - grid, "steps": (self.runs - grid) * protocol.steps},
-        ]
-        timed = ", ".join(f"{1000 * seconds:.0f} ms {name}" for name, seconds in self.step_seconds.items())
         notes = [
-            f"About {self.minutes:.1f} minutes with {self.processes} processes of one thread; a step takes {timed}.",
+            f"A step takes {1000 * seconds[False]:.0f} ms without batch norm, {1000 * seconds[True]:.0f} ms with it.",
             f"Rates {', '.join(f'{rate:g}' for rate in protocol.rates)}, from Glorot and He weights; "
             f"{protocol.seeds} paired seeds; an evaluation every {protocol.evaluate_every} steps.",
         ]
         if protocol.extensions:
             notes.append(f"The grid grows up to {protocol.extensions} times while its best rate lies at an edge.")
-        return Report(f"Ladder, preset {self.options.preset}", ("what", "runs", "steps"), rows, notes)
+        return Plan([planned("the baseline's grid", grid), planned("six arms", arms)], notes)
+
+    def work(self, options: Options, committed: Record | None) -> Work:
+        """The baseline's grid, extended while its optimum lies at an edge and the protocol allows it; then the arms."""
+        protocol, rates = protocol_for(options), list(protocol_for(options).rates)
+        while True:
+            jobs = grid_jobs(protocol, options.data, rates)
+            results = yield Stage("grid", jobs, further=len(ARMS) * protocol.seeds * protocol.steps)
+            grid = grid_rows(jobs, results)
+            taken = next(row for row in grid if row["chosen"])
+            rate, initialization = taken["rate"], taken["initialization"]
+            inside = rate not in (min(rates), max(rates))
+            further = None if inside else beyond(rate, rates)
+            if further is None or len(rates) == len(protocol.rates) + protocol.extensions:
+                break
+            rates.append(further)
+        jobs = arm_jobs(protocol, options.data, rate, initialization)
+        finished = yield Stage("arms", jobs)
+        data = _data(options, protocol)
+        return {
+            "settings": {
+                **self.settings(options),
+                "initialization": initialization,
+                "learning_rate": rate,
+                "optimum": "interior" if inside else "at the edge",
+            },
+            "data": data.describe(),
+            "grid": grid,
+            **summarize(jobs, finished, data.classes),
+            "seconds": round(sum(result["seconds"] for result in (*results, *finished)), 3),
+        }
+
+    def judgements(self, record: Record) -> list[Judgement]:
+        """See :mod:`._reading`."""
+        return _reading.judgements(record)
+
+    def reading(self, record: Record) -> str:
+        """One paragraph: every arm beside the baseline, what diverged, and how far all this is to be trusted."""
+        return _reading.reading(record)
+
+    def measured(self, record: Record) -> str:
+        """Every arm's ratio."""
+        return _reading.measured(record)
+
+    def table(self, record: Record) -> Report:
+        """An arm a row."""
+        return _reading.table(record)
 
 
-def plan(options: LadderOptions) -> Plan:
-    """Say what :func:`run` would do, with minutes from a few timed steps on this machine; nothing is written.
-
-    Raises: ArgumentError, DataError and MissingExtraError as :func:`run`.
-    """
-    protocol, processes = _resolve(options)
-    grid = grid_jobs(protocol, options.data, protocol.rates)
-    arms = arm_jobs(protocol, options.data, 1e-3, "he")
-    normalized = next(job for job in arms if job.recipe.batch_norm)
-    seconds = {"without batch norm": _time(arms[0]), "with batch norm": _time(normalized)}
-    total = sum(
-        seconds["with batch norm" if job.recipe.batch_norm else "without batch norm"] * job.steps
-        for job in [*grid, *arms]
-    )
-    return Plan(options, protocol, processes, len(grid) + len(arms), total / processes / 60, seconds)
+def _data(options: Options, protocol: Protocol) -> datasets.Data:
+    return datasets.load(options.data, 0, train=protocol.train, validation=protocol.validation, test=protocol.test)
 
 
-def _time(job: Job) -> float:
-    """Return the median seconds of a step with its share of an evaluation, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    kernels.load()
-    try:
-        training = Training(job)
+def _seconds_a_step(job: Job) -> float:
+    """Return the median seconds of a step with its share of an evaluation."""
+    training = Training(job)
 
-        def seconds(deed: Callable[[], object], repeats: int) -> float:
-            times = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                deed()
-                times.append(time.perf_counter() - start)
-            return numbers.median(times[1:])  # the first warms up
+    def seconds(deed: Callable[[], object], repeats: int) -> float:
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            deed()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[1:])  # the first warms up
 
-        return seconds(training.advance, 8) + seconds(training.evaluate, 3) / job.evaluate_every
-    finally:
-        torch.set_num_threads(threads)
+    return seconds(training.advance, 8) + seconds(training.evaluate, 3) / job.evaluate_every
 
 
-def run(
-    options: LadderOptions, directory: Path, *, resume: bool, progress: Callable[[Progress], None]
-) -> dict[str, Any]:
-    """Run the ladder, write ``directory/result.json``, and return that record.
-
-    Args:
-        options: what to run.
-        directory: the run directory (see :mod:`.records`).
-        resume: take up what ``directory`` holds of the same ladder; finished runs are not repeated, and the numbers
-            that come out are those of an uninterrupted ladder, bit for bit. Otherwise the directory must not hold one.
-        progress: told after every few steps.
-
-    Raises: ArgumentError for options out of range, or a directory that holds another ladder; DataError and
-        MissingExtraError as :func:`steadynorm.lab.data.load`; KeyboardInterrupt, once everything is saved.
-    """
-    protocol, processes = _resolve(options)
-    data = datasets.load(options.data, 0, train=protocol.train, validation=protocol.validation, test=protocol.test)
-    settings = {
-        "data": data.name,
-        "width": str(WIDTH),
-        "initializations": list(INITIALIZATIONS),
-        **asdict(protocol),
-        "rates": list(protocol.rates),
-    }
-    created = _open(directory, options, settings, resume=resume)
-    kernels.load()  # once, before the workers need them
-    measured_on = environment(processes=processes, threads_a_process=1, kernels=kernels.status())
-    write_json(directory / "env.json", measured_on)
-
-    with Monitor(directory / "metrics.jsonl", progress) as monitor, Pool(directory, processes, monitor) as pool:
-        grid, rate, how, optimum = _search(protocol, options.data, pool, monitor)
-        jobs = arm_jobs(protocol, options.data, rate, how)
-        monitor.stage("arms", jobs)
-        results = pool.execute(jobs)
-
-    record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "claim": "ladder",
-        "statement": STATEMENT,
-        "source": SOURCE,
-        "created": created,
-        "preset": options.preset,
-        "settings": {**settings, "initialization": how, "learning_rate": rate, "optimum": optimum},
-        "environment": measured_on,
-        "data": data.describe(),
-        "grid": grid,
-        **summarize(jobs, results, data.classes),
-    }
-    record["verdict"] = verdict(record)
-    record["reading"] = reading(record)
-    validate(record)
-    write_json(directory / "result.json", record)
-    return record
-
-
-def _search(
-    protocol: Protocol, data: str, pool: Pool, monitor: Monitor
-) -> tuple[list[dict[str, Any]], float, Initialization, str]:
-    """Run the baseline's grid, extended while its optimum lies at an edge and the protocol allows it.
-
-    Returns: the cells, the chosen rate and initialization, and whether the rate is ``"interior"`` or ``"at the edge"``.
-    """
-    rates, arms = list(protocol.rates), len(ARMS) * protocol.seeds * protocol.steps
-    while True:
-        jobs = grid_jobs(protocol, data, rates)
-        monitor.stage("grid", jobs, further=arms)
-        cells = grid_cells(jobs, pool.execute(jobs))
-        rate, how = choose(cells)
-        if rate not in (min(rates), max(rates)):
-            return cells, rate, how, "interior"
-        further = beyond(rate, rates)
-        if further is None or len(rates) == len(protocol.rates) + protocol.extensions:
-            return cells, rate, how, "at the edge"
-        rates.append(further)
-
-
-def _open(directory: Path, options: LadderOptions, settings: dict[str, Any], *, resume: bool) -> str:
-    """Write or check ``config.yaml`` and return when the ladder was begun."""
-    file = directory / "config.yaml"
-    if file.exists():
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if not resume:
-            raise ArgumentError(
-                f"{directory} must not hold a ladder already, but does; resume it, or take a new directory"
-            )
-        if config["settings"] != settings:
-            raise ArgumentError(
-                f"a ladder is resumed with its own settings, those of {file}, received other ones; "
-                "give the preset, data and seeds that it was begun with"
-            )
-        return str(config["created"])
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    config = {"claim": "ladder", "created": created, "options": asdict(options), "settings": settings}
-    write_beside(file, lambda beside: beside.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8"))
-    return created
+CLAIM = Ladder(
+    id="ladder",
+    order=1000,
+    statement="With batch normalization the same network reaches the un-normalized network's best accuracy in fewer "
+    "steps, in fewer still with the changes that batch normalization allows, and it trains even with sigmoids.",
+    source="Ioffe & Szegedy 2015 (arXiv:1502.03167), Sec. 4.2.1–4.2.2, Figures 2 and 3",
+    literature="31.0 million steps without, 13.3 with, 2.1 at five times the rate (ratios 2.3 and 14.8); sigmoids: "
+    "69.8 % and 0.1 %",
+    covers=("S12", "S13", "S14"),
+    protocol="Fixed before any run. The baseline, Inception without batch norm, gets a grid of its own: Glorot's and "
+    "He's weights by learning rates, chosen by the best validation accuracy among the settings that did not diverge. "
+    "Every arm is trained with paired seeds (one split, one order of batches where the recipes shuffle alike, one draw "
+    "of the weights), from the chosen weights, at its multiple of the chosen rate. A run diverges at the step whose "
+    "loss is not finite, ends there, and counts as chance from then on. The target is the best of the baseline's mean "
+    "curve; an arm is there at the first evaluation at which its own mean curve is. The test part is evaluated once "
+    "for each run of an arm, by the weights of its best validation accuracy.",
+)

@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_moments, normalize
-from ..base import NOISY, Claim, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import NOISY, Drawn, Part, generator
 
 VALUES = 400_000
 
@@ -23,8 +21,9 @@ def measure(seed: int) -> dict[str, float]:
     return values
 
 
-CLAIM = Claim(
-    id="statistics/test-variance",
+CLAIM = Drawn(
+    id="statistics/variance-at-test",
+    order=503,
     statement="With the unbiased variance the normalized values keep at test the mean square 1 that they have in "
     "training; with an average of the biased one it is m/(m−1), the double at m = 2.",
     source="from Eq 5; the evidence's correction of the article's rationale",
