@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 
 from ..records import Record
-from ..runs.options import Options, Preset
+from ..runs.options import Options
+from ..runs.pool import Task
 from ..runs.stages import Stage, Work
 from .claim import Plan, Planned
 from .parts import Draws, Measured
@@ -61,46 +62,24 @@ class Drawn(Measured):
         return Plan([Planned("draws", 1, draws, (time.perf_counter() - start) * draws)])
 
     def work(self, options: Options, committed: Record | None) -> Work:
-        """All draws in one job, since they are short."""
-        (result,) = yield Stage("draws", [Drawing(self, options.preset)])
+        """All draws in one run, since they are short."""
+        draws = self.draws[options.preset]
+        (drawn,) = yield Stage("draws", [Task(self.id, draws, partial(self.draw, draws))])
         return {
             "settings": self.settings(options),
-            "parts": self.summaries(result["draws"]),
-            "charts": result["charts"],
-            "seconds": result["seconds"],
+            "parts": self.summaries(drawn["result"]["draws"]),
+            "charts": drawn["result"]["charts"],
+            "seconds": drawn["seconds"],
         }
 
-
-@dataclass(frozen=True)
-class Drawing:
-    """The draws of one claim, as a run for the :class:`~steadynorm.lab.runs.pool.Pool`."""
-
-    claim: Drawn
-    preset: Preset
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        return self.claim.id
-
-    @property
-    def steps(self) -> int:
-        """The number of draws."""
-        return self.claim.draws[self.preset]
-
-    def run(
-        self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any] | None:
-        """Return the values and the chart; None when stopped between two draws, which then are drawn again."""
-        start, draws = time.perf_counter(), []
-        for seed in range(self.steps):
-            if stopped():
-                return None
-            values = self.claim.measure(seed)
+    def draw(self, count: int) -> Generator[int, None, dict[str, Any]]:
+        """Take so many draws, and then the chart; a value that is not finite is told as None."""
+        draws: list[dict[str, float | None]] = []
+        for seed in range(count):
+            values = self.measure(seed)
             draws.append({name: value if math.isfinite(value) else None for name, value in values.items()})
-            report({"run": self.id, "step": seed + 1})
-        charts = [_drawn(self.claim.chart)] if self.claim.chart else []
-        return {"draws": draws, "charts": charts, "seconds": round(time.perf_counter() - start, 3)}
+            yield seed + 1
+        return {"draws": draws, "charts": [_drawn(self.chart)] if self.chart else []}
 
 
 def _drawn(chart: Chart) -> dict[str, Any]:

@@ -9,7 +9,7 @@ the grid, and a claim is not resolved unless the rate taken is better than both 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,11 +18,12 @@ from torch import Tensor
 from ..records import Record
 from ..runs.grids import chosen, marked
 from ..runs.options import Options, Preset
+from ..runs.pool import Task
 from ..runs.stages import Stage, Work
 from .claim import Plan, Planned
 from .parts import Measured
 
-__all__ = ["Arm", "Outcome", "Round", "Rounds", "Trained", "Training", "descend"]
+__all__ = ["Arm", "Outcome", "Rounds", "Trained", "Training", "descend"]
 
 Outcome = Mapping[str, Any]
 """Of one seed: ``score`` (lower is better; None if it diverged), ``values`` by name, ``lines`` by name."""
@@ -82,96 +83,65 @@ class Trained(Measured):
     def plan(self, options: Options, committed: Record | None) -> Plan:
         """A few steps of every arm are timed."""
         amount, seeds, steps = self.rounds[options.preset], self.draws[options.preset], self.rounds["smoke"].steps
-        grid = self._grid(options.preset, committed)
+        cells = self._cells(options.preset, committed)
         comparing = finishing = 0.0
         for arm in self.arms:
             start = time.perf_counter()
             for _ in self.train(arm.trains or arm.name, arm.rates[0], range(seeds), steps):
                 pass
             a_step = (time.perf_counter() - start) / steps
-            comparing += a_step * amount.grid_steps * sum(name == arm.name for name, _ in grid)
+            comparing += a_step * amount.grid_steps * sum(tried == arm for tried, _ in cells)
             finishing += a_step * amount.steps
         return Plan(
             [
-                Planned("rates compared", len(grid), len(grid) * amount.grid_steps, comparing),
+                Planned("rates compared", len(cells), len(cells) * amount.grid_steps, comparing),
                 Planned("arms trained", len(self.arms), len(self.arms) * amount.steps, finishing),
             ]
         )
 
     def work(self, options: Options, committed: Record | None) -> Work:
         """The grid, then every arm at its rate."""
-        preset = options.preset
-        amount, seeds = self.rounds[preset], self.draws[preset]
-        cells = self._grid(preset, committed)
-        compared = yield Stage("grid", [one for _, one in cells], further=len(self.arms) * amount.steps)
+        amount, seeds = self.rounds[options.preset], range(self.draws[options.preset])
+        cells = self._cells(options.preset, committed)
+        first = [self._task(arm, rate, range(amount.grid_seeds), amount.grid_steps) for arm, rate in cells]
+        compared = yield Stage("grid", first, further=len(self.arms) * amount.steps)
         rows = [
-            {"arm": arm, "rate": one.rate, "scores": [outcome["score"] for outcome in result["outcomes"]]}
-            for (arm, one), result in zip(cells, compared, strict=True)
+            {"arm": arm.name, "rate": rate, "scores": [outcome["score"] for outcome in done["result"]]}
+            for (arm, rate), done in zip(cells, compared, strict=True)
         ]
-        grid = marked(rows, self._given(preset, committed))
-        last = [self._round(arm, chosen(grid)[arm.name], seeds, amount.steps) for arm in self.arms]
+        grid = marked(rows, self._given(options.preset, committed))
+        last = [self._task(arm, chosen(grid)[arm.name], seeds, amount.steps) for arm in self.arms]
         finished = yield Stage("arms", last)
 
-        names = [arm.name for arm in self.arms]
-        of_seed = [
-            dict(zip(names, (result["outcomes"][seed] for result in finished), strict=True)) for seed in range(seeds)
-        ]
-        lines = {
-            name: line for outcome in of_seed[0].values() for name, line in outcome["lines"].items() if len(line) > 1
-        }
-        rounds = dict(zip([*(one for _, one in cells), *last], [*compared, *finished], strict=True))
+        outcomes = {arm.name: done["result"] for arm, done in zip(self.arms, finished, strict=True)}
+        of_seeds = [{name: of_arm[seed] for name, of_arm in outcomes.items()} for seed in seeds]
+        lines = {name: line for one in of_seeds[0].values() for name, line in one["lines"].items() if len(line) > 1}
+        seconds = {task.id: done["seconds"] for task, done in zip([*first, *last], [*compared, *finished], strict=True)}
         return {
             "settings": self.settings(options),
             "grid": grid,
-            "parts": self.summaries([self.compare(outcomes) for outcomes in of_seed]),
+            "parts": self.summaries([self.compare(of_seed) for of_seed in of_seeds]),
             "charts": [{**self.chart, "lines": lines}] if lines else [],
-            "seconds": sum(result["seconds"] for result in rounds.values()),
+            "seconds": sum(seconds.values()),
         }
 
     def _given(self, preset: Preset, committed: Record | None) -> dict[str, float] | None:
         """Return each arm's rate, where it is not to be looked for."""
         return None if preset == "full" or committed is None else chosen(committed["grid"])
 
-    def _grid(self, preset: Preset, committed: Record | None) -> list[tuple[str, "Round"]]:
-        """Return the rounds, by arm, that decide each arm's rate or, where rates are given, check them."""
-        given, amount, rounds = self._given(preset, committed), self.rounds[preset], []
+    def _cells(self, preset: Preset, committed: Record | None) -> list[tuple[Arm, float]]:
+        """Return arms and rates, of the whole grid or, where rates are given, of these and their neighbours."""
+        given, cells = self._given(preset, committed), []
         for arm in self.arms:
             at = None if given is None else arm.rates.index(given[arm.name])
             rates = arm.rates if at is None else arm.rates[max(0, at - 1) : at + 2]
-            rounds += [(arm.name, self._round(arm, rate, amount.grid_seeds, amount.grid_steps)) for rate in rates]
-        return rounds
+            cells += [(arm, rate) for rate in rates]
+        return cells
 
-    def _round(self, arm: Arm, rate: float, seeds: int, steps: int) -> "Round":
-        return Round(self, arm.trains or arm.name, rate, seeds, steps)
-
-
-@dataclass(frozen=True)
-class Round:
-    """The training of one arm at one rate, as a run for the :class:`~steadynorm.lab.runs.pool.Pool`."""
-
-    claim: Trained
-    arm: str
-    rate: float
-    seeds: int
-    steps: int
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        return f"{self.claim.id}/{self.arm}-{self.rate:g}-{self.seeds}x{self.steps}"
-
-    def run(
-        self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any] | None:
-        """Return the outcomes; None when stopped, after which it begins anew, since it takes minutes at most."""
-        start = time.perf_counter()
-        training = self.claim.train(self.arm, self.rate, range(self.seeds), self.steps)
-        while not stopped():
-            try:
-                report({"run": self.id, "step": max(1, next(training))})
-            except StopIteration as end:
-                return {"outcomes": end.value, "seconds": round(time.perf_counter() - start, 3)}
-        return None
+    def _task(self, arm: Arm, rate: float, seeds: range, steps: int) -> Task:
+        name = arm.trains or arm.name
+        id = f"{self.id}/{name}-{rate:g}-{len(seeds)}x{steps}"
+        return Task(id, steps, partial(self.train, name, rate, seeds, steps))
 
 
 def descend(loss: Tensor, parameters: Sequence[Tensor], rate: float) -> None:

@@ -2,16 +2,18 @@
 
 Runs of these small networks gain little from a second thread, so whole runs go side by side. A finished run leaves its
 result, an interrupted one its state, in the run directory's ``checkpoints``; both are found again when the work is
-resumed. A run is anything that has the shape of :class:`Run`: the training of an arm, the draws of a claim.
+resumed. A run is anything that has the shape of :class:`Run`: the training of a network, or a :class:`Task`.
 """
 
 import json
 import multiprocessing
 import queue
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -21,13 +23,13 @@ import torch
 from ... import kernels
 from ...files import write_json
 
-__all__ = ["Pool", "Run"]
+__all__ = ["Pool", "Run", "Task"]
 
 _POLL_SECONDS = 0.2
 
 
 class Run(Protocol):
-    """A piece of work that one process does: hashable, picklable, and the same whenever it is repeated."""
+    """A piece of work that one process does: picklable, and the same whenever it is repeated."""
 
     @property
     def id(self) -> str:
@@ -47,6 +49,33 @@ class Run(Protocol):
         ``report`` is given ``{"run": id, "step": n}`` after each step, and whatever else the run has to tell.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of minutes at most, which begins anew when it was stopped.
+
+    Args:
+        id: its name.
+        steps: how many there are.
+        begin: begins the work: it yields the step where it is, now and then, and returns plain data.
+    """
+
+    id: str
+    steps: int
+    begin: Callable[[], Generator[int, None, Any]]
+
+    def run(
+        self, state_file: Path, *, stopped: Callable[[], bool], report: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
+        """Return what the work returned, and its seconds."""
+        start, work = time.perf_counter(), self.begin()
+        while not stopped():
+            try:
+                report({"run": self.id, "step": max(1, next(work))})
+            except StopIteration as end:
+                return {"result": end.value, "seconds": round(time.perf_counter() - start, 3)}
+        return None
 
 
 # Of a worker process, set once by _start.
@@ -110,14 +139,13 @@ class Pool:
     def execute(self, jobs: Sequence[Run]) -> list[dict[str, Any]]:
         """Run the jobs that the directory holds no result of, and return the results of all, in order.
 
-        Equal jobs are run once.
+        Jobs of one id are one job, and run once.
 
         Raises: whatever a run raised, as soon as it did.
         """
-        files = {job: _result_file(self._directory, job) for job in jobs}
         pending = set()
-        for job, file in files.items():
-            if file.exists():
+        for job in {job.id: job for job in jobs}.values():
+            if _result_file(self._directory, job).exists():
                 self._report({"run": job.id, "finished": True})
             else:
                 with _interrupts_held():  # a submission may start a process
@@ -128,7 +156,7 @@ class Pool:
             for future in done:
                 future.result()
         self._drain()
-        return [json.loads(files[job].read_text(encoding="utf-8")) for job in jobs]
+        return [json.loads(_result_file(self._directory, job).read_text(encoding="utf-8")) for job in jobs]
 
     def _drain(self) -> None:
         while True:

@@ -77,22 +77,11 @@ def protocol_for(options: Options) -> Protocol:
     return replace(protocol, seeds=seeds, grid_seeds=min(protocol.grid_seeds, seeds))
 
 
-def _job(
-    protocol: Protocol,
-    data: str,
-    recipe: Recipe,
-    rate: float,
-    initialization: Initialization,
-    seed: int,
-    *,
-    tested: bool,
-) -> Job:
+def _job(protocol: Protocol, data: str, recipe: Recipe, rate: float, **others: Any) -> Job:
     return Job(
         claim="ladder",
         recipe=recipe,
         learning_rate=rate * recipe.rate_multiplier,
-        initialization=initialization,
-        seed=seed,
         data=data,
         width=WIDTH,
         steps=protocol.steps,
@@ -100,14 +89,14 @@ def _job(
         train=protocol.train,
         validation=protocol.validation,
         test=protocol.test,
-        tested=tested,
+        **others,
     )
 
 
 def grid_jobs(protocol: Protocol, data: str, rates: Sequence[float]) -> list[Job]:
     """Return the baseline's runs over initializations × rates × grid seeds; they never see the test part."""
     return [
-        _job(protocol, data, BASELINE, rate, initialization, seed, tested=False)
+        _job(protocol, data, BASELINE, rate, initialization=initialization, seed=seed, tested=False)
         for initialization in INITIALIZATIONS
         for rate in sorted(rates)
         for seed in range(FIRST_SEED, FIRST_SEED + protocol.grid_seeds)
@@ -117,7 +106,7 @@ def grid_jobs(protocol: Protocol, data: str, rates: Sequence[float]) -> list[Job
 def arm_jobs(protocol: Protocol, data: str, rate: float, initialization: Initialization) -> list[Job]:
     """Return the runs of all arms, seed by seed, where ``rate`` is the baseline's."""
     return [
-        _job(protocol, data, recipe, rate, initialization, seed, tested=True)
+        _job(protocol, data, recipe, rate, initialization=initialization, seed=seed)
         for seed in range(FIRST_SEED, FIRST_SEED + protocol.seeds)
         for recipe in ARMS.values()
     ]

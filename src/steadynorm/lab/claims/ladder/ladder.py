@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from ....reports import Report
 from ... import data as datasets
 from ...claim import Claim, Plan, Planned
-from ...claim.judging import Judgement
 from ...records import Record
 from ...runs.grids import beyond
 from ...runs.options import Options
@@ -94,21 +92,11 @@ class Ladder(Claim):
             "seconds": round(sum(result["seconds"] for result in (*results, *finished)), 3),
         }
 
-    def judgements(self, record: Record) -> list[Judgement]:
-        """See :mod:`._reading`."""
-        return _reading.judgements(record)
-
-    def reading(self, record: Record) -> str:
-        """One paragraph: every arm beside the baseline, what diverged, and how far all this is to be trusted."""
-        return _reading.reading(record)
-
-    def measured(self, record: Record) -> str:
-        """Every arm's ratio."""
-        return _reading.measured(record)
-
-    def table(self, record: Record) -> Report:
-        """An arm a row."""
-        return _reading.table(record)
+    # What follows from a record: see the module of these functions.
+    judgements = staticmethod(_reading.judgements)
+    reading = staticmethod(_reading.reading)
+    measured = staticmethod(_reading.measured)
+    table = staticmethod(_reading.table)
 
 
 def _data(options: Options, protocol: Protocol) -> datasets.Data:

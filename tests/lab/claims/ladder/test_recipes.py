@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import pytest
 
-from steadynorm.lab.recipes import ARMS, BASELINE, PAPER_TARGET
+from steadynorm.lab.claims.ladder._arms import ARMS, BASELINE, PAPER, PAPER_TARGET
 
 SEVEN = {
-    "rate",
+    "rate_multiplier",
     "dropout",
     "weight_decay",
     "halvings",
@@ -19,7 +19,7 @@ SEVEN = {
 
 def changed(name, of):
     before, after = asdict(ARMS[of]), asdict(ARMS[name])
-    return {field for field in before if before[field] != after[field]} - {"name", "paper"}
+    return {field for field in before if before[field] != after[field]} - {"name"}
 
 
 def test_the_six_arms():
@@ -33,7 +33,7 @@ def test_the_six_arms():
     [
         ("BN-Baseline", "Inception", {"batch_norm"}),
         ("BN-x5", "BN-Baseline", SEVEN),
-        ("BN-x30", "BN-x5", {"rate"}),
+        ("BN-x30", "BN-x5", {"rate_multiplier"}),
         ("BN-x5-Sigmoid", "BN-x5", {"activation"}),
         ("Inception-Sigmoid", "Inception", {"activation"}),
     ],
@@ -44,21 +44,22 @@ def test_what_changes(name, of, fields):
 
 def test_the_baseline_is_the_original():
     assert (BASELINE.batch_norm, BASELINE.local_response_norm, BASELINE.dropout) == (False, True, 0.4)
-    assert (BASELINE.batch_size, BASELINE.rate, BASELINE.shuffling) == (32, 1, "batches")
+    assert (BASELINE.batch_size, BASELINE.rate_multiplier, BASELINE.shuffling) == (32, 1, "batches")
 
 
 def test_sizes_of_the_changes():
     before, after = ARMS["BN-Baseline"], ARMS["BN-x5"]
-    assert after.rate == 5 * before.rate
+    assert after.rate_multiplier == 5 * before.rate_multiplier
     assert after.weight_decay == pytest.approx(before.weight_decay / 5)
     assert after.halvings == 6 * before.halvings
     assert (after.dropout, after.local_response_norm, after.shuffling) == (0, False, "examples")
     assert after.distortion < before.distortion
-    assert ARMS["BN-x30"].rate == 30
+    assert ARMS["BN-x30"].rate_multiplier == 30
 
 
 def test_the_papers_rates_are_the_multiples():
-    for recipe in ARMS.values():
-        if recipe.paper.learning_rate is not None:
-            assert recipe.paper.learning_rate == pytest.approx(0.0015 * recipe.rate)
-    assert BASELINE.paper.best_accuracy == PAPER_TARGET
+    assert list(PAPER) == list(ARMS)
+    for name, recipe in ARMS.items():
+        if PAPER[name].learning_rate is not None:
+            assert PAPER[name].learning_rate == pytest.approx(0.0015 * recipe.rate_multiplier)
+    assert PAPER[BASELINE.name].best_accuracy == PAPER_TARGET

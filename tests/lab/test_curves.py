@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steadynorm.lab.statistics import compare, complete, steps_to_target
+from steadynorm.lab.curves import compare, complete, mean_curve, steps_to_target
 
 STEPS = [10, 20, 30, 40]
 CURVE = [0.2, 0.6, 0.5, 0.9]
@@ -30,6 +30,12 @@ def test_a_curve_that_ended_counts_as_chance():
     assert complete([(10, 0.5), (20, 0.7)], STEPS, 0.1) == [0.5, 0.7, 0.1, 0.1]
     assert complete([], STEPS, 0.1) == [0.1] * 4
     assert complete(list(zip(STEPS, CURVE, strict=True)), STEPS, 0.1) == CURVE
+
+
+def test_the_mean_curve_is_over_seeds_at_each_step():
+    assert mean_curve([[0.2, 0.4, 0.6, 0.8], [0.4, 0.4, 0.1, 0.1]], STEPS) == [
+        [step, pytest.approx(mean)] for step, mean in zip(STEPS, [0.3, 0.4, 0.35, 0.45], strict=True)
+    ]
 
 
 def rise(at):

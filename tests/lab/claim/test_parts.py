@@ -2,15 +2,15 @@
 
 import pytest
 
-from madeup_claims import record_of
-from steadynorm.lab.claims.base import Part
-from steadynorm.lab.claims.reading import measured, reading, table, verdict
-from steadynorm.lab.judging import combine
+from madeup_claims import claim_of, record_of
+from steadynorm.lab.claim import Part
+from steadynorm.lab.claim.judging import combine
 from steadynorm.lab.records import validate
 
 EXACT = Part("size", at_least=1.0, at_most=2.0, literature=1.5)
 MEAN = Part("size", at_least=1.0, at_most=2.0, by="mean")
 OTHER = Part("error", at_most=0.1)
+CLAIM = claim_of()  # verdict, reading and table are the record's
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ OTHER = Part("error", at_most=0.1)
 def test_verdicts(parts, expected):
     record = record_of(*parts)
     validate(record)
-    assert record["verdict"] == verdict(record) == expected
+    assert record["verdict"] == CLAIM.verdict(record) == expected
 
 
 def test_of_no_parts_nothing_follows():
@@ -48,7 +48,7 @@ def test_of_no_parts_nothing_follows():
 
 def test_a_refutation_says_what_holds_instead_and_a_confirmation_does_not():
     refuted = record_of((EXACT, [3.25, 3.0]))
-    assert reading(refuted) == "Size: 3.25, within 1 and 2: does not hold. It is 3.25. Verdict: refuted."
+    assert CLAIM.reading(refuted) == "Size: 3.25, within 1 and 2: does not hold. It is 3.25. Verdict: refuted."
     assert "It is" not in record_of((EXACT, [1.5]))["reading"]
     assert "It is" not in record_of((MEAN, [0.5, 2.5]))["reading"]
 
@@ -68,7 +68,7 @@ def test_intervals_are_students():
 
 def test_table_and_line():
     record = record_of((EXACT, [1.5]), (Part("beside", role="shown"), [99.0]))
-    rows = list(table(record))
+    rows = list(CLAIM.table(record))
     assert (rows[0]["literature"], rows[0]["measured"], rows[0]["holds"]) == (1.5, 1.5, "yes")
     assert rows[1]["holds if"] == "(shown)"
-    assert measured(record) == "size: 1.5"
+    assert CLAIM.measured(record) == "size: 1.5"

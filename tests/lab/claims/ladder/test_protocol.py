@@ -1,31 +1,29 @@
 """Presets, the runs that they stand for, and the choice on the grid."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 
 from steadynorm.errors import ArgumentError
-from steadynorm.lab import ladder
-from steadynorm.lab.protocol import (
+from steadynorm.lab.claims.ladder import ladder
+from steadynorm.lab.claims.ladder._protocol import (
     FIRST_SEED,
     PROTOCOLS,
-    RATES,
     Protocol,
     arm_jobs,
-    beyond,
-    choose,
-    grid_cells,
     grid_jobs,
+    grid_rows,
     protocol_for,
 )
+from steadynorm.lab.runs.grids import RATES
+from steadynorm.lab.runs.options import Options
 
 PRESETS = [(kind, preset) for kind, presets in PROTOCOLS.items() for preset in presets]
 
 
 @pytest.mark.parametrize(("kind", "preset"), PRESETS)
 def test_presets(kind, preset):
-    protocol = protocol_for(preset, kind)
+    protocol = protocol_for(Options(preset, kind))
     positions = [RATES.index(rate) for rate in protocol.rates]
     assert positions == list(range(positions[0], positions[0] + len(positions)))
     assert protocol.steps % protocol.evaluate_every == 0
@@ -33,25 +31,27 @@ def test_presets(kind, preset):
 
 
 def test_quick_and_full_have_the_seeds_they_promise():
-    assert [protocol_for(preset, "digits").seeds for preset in ("quick", "full")] == [3, 5]
-    assert protocol_for("full", "digits").extensions > 0
-    assert protocol_for("quick", "some/folder") == PROTOCOLS["folder"]["quick"]
+    assert [protocol_for(Options(preset, "digits")).seeds for preset in ("quick", "full")] == [3, 5]
+    assert protocol_for(Options("full", "digits")).extensions > 0
+    assert protocol_for(Options("quick", "some/folder")) == PROTOCOLS["folder"]["quick"]
 
 
 def test_seeds_are_the_users():
-    assert protocol_for("full", "digits", 1).seeds == protocol_for("full", "digits", 1).grid_seeds == 1
-    assert protocol_for("full", "digits", 9).seeds == 9
+    assert protocol_for(Options("full", "digits", 1)).seeds == protocol_for(Options("full", "digits", 1)).grid_seeds == 1
+    assert protocol_for(Options("full", "digits", 9)).seeds == 9
 
 
 def test_errors():
     with pytest.raises(ArgumentError, match="preset must be one of smoke, quick, full, received 'fast'"):
-        protocol_for("fast", "digits")
+        Options("fast", "digits")
     with pytest.raises(ArgumentError, match="seeds must be at least 1, received 0"):
-        protocol_for("quick", "digits", 0)
+        Options("quick", "digits", 0)
+    with pytest.raises(ArgumentError, match="threads must be at least 1, received 0"):
+        Options(threads=0)
 
 
 def test_arm_jobs_are_paired_and_at_multiples_of_the_rate():
-    protocol = protocol_for("quick", "digits")
+    protocol = protocol_for(Options("quick", "digits"))
     jobs = arm_jobs(protocol, "digits", 0.01, "glorot")
     assert Counter(job.seed for job in jobs) == {FIRST_SEED + seed: 6 for seed in range(3)}
     rates = {job.recipe.name: job.learning_rate for job in jobs}
@@ -89,7 +89,13 @@ def cells(accuracy, diverged=()):
         }
         for job in jobs
     ]
-    return grid_cells(jobs, results)
+    return grid_rows(jobs, results)
+
+
+def choose(rows):
+    """Rate and initialization of the row that was taken."""
+    (taken,) = (row for row in rows if row["chosen"])
+    return taken["rate"], taken["initialization"]
 
 
 def test_the_best_cell_is_chosen():
@@ -105,19 +111,12 @@ def test_of_equal_cells_the_lowest_rate_is_chosen():
 def test_a_cell_that_diverged_is_not_chosen():
     made = cells(lambda how, rate: rate, diverged={("he", 0.1), ("glorot", 0.1)})
     assert choose(made)[0] == 0.03
-    assert {cell["outcome"] for cell in made if cell["learning_rate"] == 0.1} == {"diverged at step 7"}
+    assert {cell["outcome"] for cell in made if cell["rate"] == 0.1} == {"diverged at step 7"}
 
 
 def test_a_run_without_accuracy_counts_as_none():
     made = cells(lambda how, rate: None)
-    assert {cell["best_validation_accuracy"] for cell in made} == {0}
-
-
-def test_beyond():
-    assert beyond(0.1, (0.01, 0.03, 0.1)) == 0.3
-    assert beyond(0.01, (0.01, 0.03, 0.1)) == 0.003
-    assert beyond(RATES[0], RATES) is None
-    assert beyond(RATES[-1], RATES) is None
+    assert {score for cell in made for score in cell["scores"]} == {1}
 
 
 @pytest.mark.parametrize(
@@ -131,18 +130,27 @@ def test_beyond():
         (0.003, 2, 0.003, "interior", 5),
     ],
 )
-def test_the_grid_grows_until_its_optimum_is_inside(best, extensions, rate, optimum, tried):
+def test_the_grid_grows_until_its_optimum_is_inside(best, extensions, rate, optimum, tried, monkeypatch):
     protocol = Protocol(1, 10, 5, (0.01, 0.03, 0.1), extensions=extensions)
-
-    def execute(jobs):
-        return [
+    monkeypatch.setattr(ladder, "protocol_for", lambda options: protocol)
+    work = ladder.CLAIM.work(Options("smoke"), None)
+    stage = next(work)
+    while stage.name == "grid":
+        assert stage.further == 6 * protocol.steps
+        results = [
             {
+                "seed": job.seed,
                 "best_validation_accuracy": 1 / (1 + abs(RATES.index(job.learning_rate) - RATES.index(best))),
                 "diverged_at": None,
+                "seconds": 1.0,
             }
-            for job in jobs
+            for job in stage.jobs
         ]
-
-    monitor = SimpleNamespace(stage=lambda name, jobs, further: None)
-    found, chosen, _, where = ladder._search(protocol, "digits", SimpleNamespace(execute=execute), monitor)
-    assert (chosen, where, len(found)) == (rate, optimum, 2 * tried)
+        stage = work.send(results)
+    assert stage.name == "arms"
+    assert stage.jobs[0].learning_rate == rate
+    with pytest.raises(StopIteration) as end:
+        work.send([{**results[0], "seed": job.seed, "test_accuracy": 0.5, "curve": []} for job in stage.jobs])
+    found = end.value.value
+    assert (found["settings"]["learning_rate"], found["settings"]["optimum"]) == (rate, optimum)
+    assert len(found["grid"]) == 2 * tried

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadynorm.lab import training
-from steadynorm.lab.recipes import ARMS
-from steadynorm.lab.training import Job, Training, batch_indices, distort_, run
+from steadynorm.lab.claims.ladder._arms import ARMS
+from steadynorm.lab.runs import training
+from steadynorm.lab.runs.training import Job, Training, batch_indices, distort_, run
 
 JOB = Job(
+    claim="ladder",
     recipe=ARMS["Inception"],
     learning_rate=0.03,
     initialization="he",
@@ -221,6 +222,7 @@ def test_names_are_unique():
     jobs = [
         JOB,
         replace(JOB, seed=1),
+        replace(JOB, claim="other"),
         replace(JOB, initialization="glorot"),
         replace(JOB, learning_rate=0.1),
         replace(JOB, tested=False),

@@ -3,7 +3,7 @@
 import pytest
 
 from madeup_runs import record_of
-from steadynorm.lab.ladder import table, verdict
+from steadynorm.lab.claims.ladder.ladder import CLAIM
 from steadynorm.lab.records import validate
 
 NEVER = [(0.9, 20)] * 3
@@ -41,7 +41,7 @@ KINDS = {
 def test_verdict(arms, expected):
     record = record_of(**arms)
     validate(record)
-    assert verdict(record) == expected
+    assert CLAIM.verdict(record) == expected
     assert record["reading"].endswith(f"Verdict: {expected}.")
 
 
@@ -58,7 +58,7 @@ def test_one_seed_resolves_no_ratio():
     validate(record)
     assert record["verdict"] == "partly"  # the sigmoids need no interval
     assert "One seed gives no interval." in record["reading"]
-    assert verdict(record_of(**one | {"Inception_Sigmoid": [(0.5, 10)]})) == "not resolved"
+    assert CLAIM.verdict(record_of(**one | {"Inception_Sigmoid": [(0.5, 10)]})) == "not resolved"
 
 
 def test_an_interval_that_touches_one_resolves_nothing():
@@ -107,7 +107,7 @@ def test_reading_says_how_far_the_baseline_is_to_be_trusted():
 
 def test_table():
     record = record_of(Inception=QUICK_BASELINE, BN_x30=[(0.5, 20, 7)] * 3, BN_x5=[(0.98, 20), (0.98, 20), (0.93, 20)])
-    shown = table(record)
+    shown = CLAIM.table(record)
     rows = {row["arm"]: row for row in shown}
     assert list(rows) == [arm["name"] for arm in record["arms"]]
     assert rows["Inception"]["steps to target"] == "80"

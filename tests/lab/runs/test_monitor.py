@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from steadynorm.lab.monitor import Monitor
-from steadynorm.lab.protocol import Protocol, arm_jobs
+from steadynorm.lab.claims.ladder._protocol import Protocol, arm_jobs
+from steadynorm.lab.runs.monitor import Monitor
 
 JOBS = arm_jobs(Protocol(1, 10, 5, (0.03,)), "digits", 0.03, "he")[:3]
 

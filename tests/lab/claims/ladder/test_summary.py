@@ -27,7 +27,7 @@ def test_an_arm():
     assert x5["best_validation_accuracy"] == pytest.approx((0.98 + 0.98 + 0.97) / 3)
     assert x5["test_accuracy"] == pytest.approx((0.98 + 0.98 + 0.97) / 3 - 0.01)
     assert (x5["paper"]["learning_rate"], x5["paper"]["steps_to_target"]) == (0.0075, 2.1e6)
-    assert (x5["recipe"]["rate"], x5["recipe"]["shuffling"]) == (5, "examples")
+    assert (x5["recipe"]["rate_multiplier"], x5["recipe"]["shuffling"]) == (5, "examples")
     assert not {"name", "paper"} & x5["recipe"].keys()
 
 
