@@ -5,11 +5,19 @@ import json
 import pytest
 
 from steadynorm.errors import ArgumentError
-from steadynorm.lab.claims.catalogue import last_records
-from steadynorm.lab.claims.running import plan, run
-from steadynorm.lab.records import load_record, new_run_directory
+from steadynorm.lab import reproduce
+from steadynorm.lab.catalogue import committed_records, every_claim, last_records
+from steadynorm.lab.records import load_record
+from steadynorm.lab.runs.directory import new_run_directory
+from steadynorm.lab.runs.options import Options
 
 IDS = ["saturation/drift", "trained/linear", "network/parameters"]
+CLAIMS = [every_claim()[id] for id in IDS]
+
+
+def run(preset, directory, *, resume, progress):
+    options, committed = Options(preset, threads=1), committed_records()
+    return reproduce.run(CLAIMS, options, directory, committed=committed, resume=resume, progress=progress)
 
 
 def quiet(progress):
@@ -28,25 +36,28 @@ def test_run_resume_and_list(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(IDS, "smoke", directory, processes=1, resume=False, progress=interrupt)
+        run("smoke", directory, resume=False, progress=interrupt)
     assert not (directory / "result.json").exists()
     seen = []
-    result = run(IDS, "smoke", directory, processes=1, resume=True, progress=seen.append)
+    result = run("smoke", directory, resume=True, progress=seen.append)
     assert [record["claim"] for record in result["records"]] == IDS
     assert seen[-1].done == seen[-1].total > 3
     assert load_record(directory) == json.loads(json.dumps(result))
     assert last_records(tmp_path)["saturation/drift"]["preset"] == "smoke"
     assert last_records(tmp_path)["saturation/slopes"]["preset"] == "full"
 
-    again = run(IDS, "smoke", directory, processes=1, resume=True, progress=quiet)
+    again = run("smoke", directory, resume=True, progress=quiet)
     assert again["records"] == result["records"]  # to the second: nothing was measured again
-    with pytest.raises(ArgumentError, match="must not hold claims"):
-        run(IDS, "smoke", directory, processes=1, resume=False, progress=quiet)
+    with pytest.raises(ArgumentError, match="must not hold a run already"):
+        run("smoke", directory, resume=False, progress=quiet)
     with pytest.raises(ArgumentError, match="give --preset smoke"):
-        run(IDS, "quick", directory, processes=1, resume=True, progress=quiet)
+        run("quick", directory, resume=True, progress=quiet)
 
 
 def test_plan():
-    minutes, report = plan(IDS, "full", 2)
-    assert [row["draws"] for row in report] == [30, 5, 1]
+    minutes, report = reproduce.plan(CLAIMS, Options("full", threads=2), committed_records())
+    assert [(row["claim"], row["steps"]) for row in report if row["what"] == "draws"] == [(IDS[0], 30), (IDS[2], 1)]
+    trained = {row["what"]: row for row in report if row["claim"] == IDS[1]}
+    assert (trained["arms trained"]["runs"], trained["arms trained"]["steps"]) == (7, 70_000)
     assert minutes == pytest.approx(sum(row["seconds"] for row in report) / 120)
+    assert all(row["seconds"] > 0 for row in report)

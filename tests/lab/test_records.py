@@ -116,5 +116,7 @@ def test_environment_tells_versions_and_no_places():
 def test_revision_is_that_of_this_checkout(tmp_path, monkeypatch):
     revision = environment()["revision"]
     assert revision is None or len(revision.rstrip("+")) == 40
-    monkeypatch.setattr(environment_module, "__file__", str(tmp_path / "environment.py"))  # a folder outside of any checkout
+    monkeypatch.setattr(
+        environment_module, "__file__", str(tmp_path / "environment.py")
+    )  # a folder outside of any checkout
     assert environment()["revision"] is None

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from steadynorm.lab.claims import registry
-from steadynorm.lab.claims.base import Part
-from steadynorm.lab.claims.catalogue import committed_records
+from madeup_claims import settled
+from steadynorm.lab.catalogue import committed_records, every_claim
+from steadynorm.lab.claim import Arm, Part, Rounds, Trained
 from steadynorm.lab.claims.landscape.depth import linear_law, relu_law
-from steadynorm.lab.claims.registry import TRAINED
-from steadynorm.lab.claims.rounds import Round, estimate, settle
 from steadynorm.lab.claims.trained import linear, sigmoid
-from steadynorm.lab.claims.training import Arm, Rounds, Trained
 from steadynorm.lab.records import validate
+from steadynorm.lab.runs.options import Options
+
+TRAINED = [claim for claim in every_claim().values() if isinstance(claim, Trained)]
 
 BEST = {"one": 4.0, "other": 2.0}
 
@@ -39,6 +39,7 @@ def compare(outcomes):
 
 MADE_UP = Trained(
     id="made/trained",
+    order=1,
     statement="One takes twice the rate of the other.",
     source="nobody 2001",
     literature="two",
@@ -54,69 +55,66 @@ MADE_UP = Trained(
 )
 
 
-@pytest.fixture
-def done(monkeypatch):
-    """Let rounds of the made-up claim be run here, and return the list of those that were."""
-    monkeypatch.setattr(registry, "TRAINED", {**TRAINED, MADE_UP.id: MADE_UP})
-    return []
+def names(done):
+    """Arm, rate, seeds and steps of jobs."""
+    return [job.id.removeprefix(f"{MADE_UP.id}/") for job in done]
 
 
-def here(done):
-    """Run rounds one after the other."""
-
-    def execute(rounds):
-        done.extend(rounds)
-        return [one.run(None, stopped=lambda: False, report=lambda line: None) for one in rounds]
-
-    return execute
-
-
-def test_full_takes_the_best_rate_of_each_grid_and_the_others_check_its_neighbours(done, monkeypatch):
-    full = json.loads(json.dumps(settle(MADE_UP, "full", None, here(done))))
+def test_full_takes_the_best_rate_of_each_grid_and_the_others_check_its_neighbours(monkeypatch):
+    done = []
+    full = json.loads(json.dumps(settled(MADE_UP, "full", done=done)))
     validate(full)
     assert full["verdict"] == "confirmed"
     assert full["settings"]["draws"] == 5
-    assert [(one.rate, one.seeds, one.steps) for one in done[:4]] == [(r, 2, 10) for r in (1.0, 2.0, 4.0, 8.0)]
-    assert [(one.arm, one.rate, one.seeds, one.steps) for one in done[8:]] == [
-        ("one", 4.0, 5, 30),
-        ("other", 2.0, 5, 30),
-    ]
+    assert names(done)[:4] == ["one-1-2x10", "one-2-2x10", "one-4-2x10", "one-8-2x10"]
+    assert names(done)[8:] == ["one-4-5x30", "other-2-5x30"]
 
     done.clear()
-    quick = settle(MADE_UP, "quick", full, here(done))
-    assert [one.rate for one in done[:6]] == [2.0, 4.0, 8.0, 1.0, 2.0, 4.0]
+    quick = settled(MADE_UP, "quick", full, done=done)
+    assert names(done)[:6] == [*(f"one-{rate}-2x10" for rate in (2, 4, 8)), *(f"other-{r}-2x10" for r in (1, 2, 4))]
     assert quick["verdict"] == "confirmed"
 
     monkeypatch.setitem(BEST, "other", 4.0)  # elsewhere a neighbour is better
-    moved = settle(MADE_UP, "quick", full, here(done))
+    moved = settled(MADE_UP, "quick", full)
     assert moved["verdict"] == "not resolved"
     assert "Rates are not settled: other at 2 is beaten by its neighbour 4." in moved["reading"]
-    assert settle(MADE_UP, "full", full, here(done))["verdict"] == "refuted"  # which takes its own rates
+    assert settled(MADE_UP, "full", full)["verdict"] == "refuted"  # which takes its own rates
 
 
-def test_a_grid_whose_best_is_its_end_settles_nothing(done, monkeypatch):
+def test_a_grid_whose_best_is_its_end_settles_nothing(monkeypatch):
     monkeypatch.setitem(BEST, "one", 100.0)
-    assert settle(MADE_UP, "full", None, here(done))["verdict"] == "not resolved"
+    assert settled(MADE_UP, "full")["verdict"] == "not resolved"
 
 
-def test_a_round_stops_when_told(done):
+def test_an_arm_that_is_another_rate_of_one_is_trained_once():
+    twice = replace(MADE_UP, arms=(*MADE_UP.arms, Arm("again", (4.0,), trains="one")))
+    done = []
+    record = settled(twice, "full", done=done)
+    assert names(done)[8:] == ["one-4-5x30", "other-2-5x30"]
+    assert [row["arm"] for row in record["grid"]][-1] == "again"
+
+
+def test_a_run_stops_when_told():
     seen = []
-    one = Round(MADE_UP.id, "one", 1.0, 1, 10)
-    assert one.run(None, stopped=lambda: True, report=seen.append) is None
+    job = next(MADE_UP.work(Options("full"), None)).jobs[0]
+    assert job.run(None, stopped=lambda: True, report=seen.append) is None
     assert not seen
 
 
-@pytest.mark.parametrize("claim", TRAINED.values(), ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", TRAINED, ids=lambda claim: claim.id)
 def test_a_few_steps_give_a_record(claim):
     done = []
-    record = json.loads(json.dumps(settle(claim, "smoke", committed_records().get(claim.id), here(done))))
+    record = json.loads(json.dumps(settled(claim, "smoke", committed_records().get(claim.id), done=done)))
     validate(record)
     assert [part["quantity"] for part in record["parts"]] == [part.quantity for part in claim.parts]
     assert None not in [part["value"] for part in record["parts"]]
     assert all(one.id.startswith(f"{claim.id}/") for one in done)
-    assert len({one.id for one in done}) == len(done)
     short = replace(claim, arms=claim.arms[:1])
-    assert estimate(short, "full", None) > estimate(short, "smoke", None) > 0
+
+    def seconds(preset):
+        return sum(stage.seconds for stage in short.plan(Options(preset), None).stages)
+
+    assert seconds("full") > seconds("smoke") > 0
 
 
 def outcomes_of(training):

@@ -46,7 +46,10 @@ def test_the_table_names_the_rates():
     grid = rows("a", [3.0, 1.0, 2.0], 1) + rows("b", [7.0], 0)
     record = record_of((SIZE, [2.0]), grid=grid, settings={"draws": 1, "steps": 5000, "grid_steps": 100})
     assert chosen(grid) == {"a": 2.0, "b": 1.0}
-    assert "5,000 steps; rates: a 2, b 1, each beside its neighbours after 100 steps." in claim_of(SIZE).table(record).notes
+    assert (
+        "5,000 steps; rates: a 2, b 1, each beside its neighbours after 100 steps."
+        in claim_of(SIZE).table(record).notes
+    )
 
 
 def test_what_diverged_is_taken_only_where_all_did():

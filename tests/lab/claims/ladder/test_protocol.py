@@ -37,7 +37,9 @@ def test_quick_and_full_have_the_seeds_they_promise():
 
 
 def test_seeds_are_the_users():
-    assert protocol_for(Options("full", "digits", 1)).seeds == protocol_for(Options("full", "digits", 1)).grid_seeds == 1
+    assert (
+        protocol_for(Options("full", "digits", 1)).seeds == protocol_for(Options("full", "digits", 1)).grid_seeds == 1
+    )
     assert protocol_for(Options("full", "digits", 9)).seeds == 9
 
 

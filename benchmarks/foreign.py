@@ -1,10 +1,11 @@
-"""Four networks of the field at full size, as their papers have them, with weights and statistics drawn at random."""
+"""Four networks of the field at full size in torch's layers, as their papers have them, with weights drawn at random."""
 
 import torch
 from torch import Tensor, nn
 
 
 def conv_norm(inputs, outputs, kernel=1, stride=1, groups=1, activation=nn.ReLU):
+    """Convolution, batch norm, activation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -13,6 +14,8 @@ def conv_norm(inputs, outputs, kernel=1, stride=1, groups=1, activation=nn.ReLU)
 
 
 class Bottleneck(nn.Module):
+    """He et al. 2016, Figure 5 right."""
+
     def __init__(self, inputs, width, stride):
         super().__init__()
         self.branch = nn.Sequential(
@@ -25,6 +28,7 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
         return self.relu(self.branch(x) + self.shortcut(x))
 
 
@@ -40,6 +44,8 @@ def resnet50():
 
 
 class InvertedResidual(nn.Module):
+    """Sandler et al. 2018, Table 1."""
+
     def __init__(self, inputs, outputs, stride, expansion):
         super().__init__()
         hidden = inputs * expansion
@@ -52,6 +58,7 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
         return x + self.branch(x) if self.adds else self.branch(x)
 
 
@@ -76,6 +83,8 @@ def mobilenet_v2():
 
 
 class DenseLayer(nn.Module):
+    """Huang et al. 2017, Sec. 3, with a bottleneck."""
+
     def __init__(self, inputs, growth):
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
@@ -84,6 +93,7 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
         y = self.conv1(self.norm1(x).relu())
         return torch.cat([x, self.conv2(self.norm2(y).relu())], 1)
 
