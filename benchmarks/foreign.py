@@ -1,4 +1,4 @@
-"""Four networks of the field at full size in torch's layers, as their papers have them, with weights drawn at random."""
+"""Four networks of the field at full size in torch's layers, as their papers have them, with drawn weights."""
 
 import torch
 from torch import Tensor, nn

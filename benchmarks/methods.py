@@ -1,4 +1,4 @@
-"""What each way to normalize costs beside batch norm: ``python -m benchmarks.methods [RECORD]``. Wants a quiet machine.
+"""What each method costs beside batch norm: ``python -m benchmarks.methods [RECORD]``. Wants a quiet machine.
 
 Forward and backward in training, and inference, of one layer on one activation map; the record is what the method
 cards quote.

@@ -1,4 +1,4 @@
-"""Every way to normalize at normalization batches of 64, 16, 4 and 2, on CIFAR-10.
+"""Every method at normalization batches of 64, 16, 4 and 2, on CIFAR-10.
 
     python -m benchmarks.small_batches FOLDER [--smoke] [--steps 300] [--processes 2] [--record FILE]
 
@@ -138,17 +138,17 @@ def job(
 
 
 def finished(model: nn.Module, arm: str, x: Tensor, validation: Any, test: Any) -> dict[str, Any]:
-    """Look at the test part: by the running statistics, by ones taken anew, and weighed by example."""
+    """Look at the test part: by the running statistics, by ones taken anew, and weighted by example."""
     found: dict[str, Any] = {"test": accuracy(model, *test)}
     if arm == "batch":
         plain = {name: value.clone() for name, value in model.state_dict().items()}
         by_share = {}
         for alpha in SHARES:
-            weighed = network(lambda c, a=alpha: sn.nn.ExampleWeighedBatchNorm2d(c, alpha=a), BATCH)
-            weighed.load_state_dict(plain)
-            by_share[alpha] = accuracy(weighed, *validation), weighed
+            weighted = network(lambda c, a=alpha: sn.nn.ExampleWeightedBatchNorm2d(c, alpha=a), BATCH)
+            weighted.load_state_dict(plain)
+            by_share[alpha] = accuracy(weighted, *validation), weighted
         alpha = max(by_share, key=lambda share: by_share[share][0])
-        found |= {"alpha": alpha, "test weighed": accuracy(by_share[alpha][1], *test)}
+        found |= {"alpha": alpha, "test weighted": accuracy(by_share[alpha][1], *test)}
     if arm in ("batch", "renorm"):
         sn.recalibrate_(model, list(x[:2000].split(500)), passes="exact")
         found["test recalibrated"] = accuracy(model, *test)

@@ -232,7 +232,7 @@ def iter_norm(
     return y if mask is None else torch.where(mask, y, 0.0)
 
 
-def example_weighed_norm(
+def example_weighted_norm(
     x: Tensor,
     mean: Tensor,
     var: Tensor,

@@ -222,7 +222,7 @@ def in_child(package: str, mutant: Mutant | None) -> int:
     os.dup2(null, 2)
     paths = [TESTS]
     if mutant is not None:
-        paths.insert(0, TESTS / mutant.file.parent.relative_to(SOURCE / "functional") / f"test_{mutant.file.name}")
+        paths.insert(0, TESTS / f"test_{mutant.file.name.removeprefix('_')}")
     for path in filter(Path.exists, paths):
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain", "--rootdir", str(ROOT)]
         code = int(pytest.main([*options, str(path)]))
@@ -238,7 +238,8 @@ def main(arguments: list[str]) -> int:
     import torch.testing
 
     torch.set_num_threads(1)
-    files = [Path(a).resolve() for a in arguments] or sorted((SOURCE / "functional").rglob("[!_]*.py"))
+    formulas = [file for file in sorted((SOURCE / "functional").glob("*.py")) if file.name != "__init__.py"]
+    files = [Path(a).resolve() for a in arguments] or formulas
     every = [mutant for file in files for mutant in mutants(file)]
     if run_tests(None) != 0:
         print("the tests fail on the package as it is: mend that first")

@@ -25,7 +25,7 @@ from steadynorm.reports import Cell, Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 # the arm of small-batches.json, where it has not the card's name
-ARMS = {"ghost": "batch", "lp": "l1", "weighed": "batch, weighed"}
+ARMS = {"ghost": "batch", "lp": "l1", "weighted": "batch, weighted"}
 SMALL_BATCHES = ROOT / "benchmarks" / "small-batches.json"
 CARDS = ROOT / "docs" / "methods"
 MEASURED = re.compile(r"(?<=<!-- measured:)(?P<name>[\w-]+) -->\n.*?(?=<!-- /measured -->)", re.DOTALL)
@@ -90,7 +90,7 @@ def committed(folder: Path = ROOT / "results", small: Path = SMALL_BATCHES) -> d
 
 def small_batches(results: Sequence[Mapping[str, Any]]) -> Report:
     """Return a row an arm: test accuracy in per cent at each m, mean and deviation over the seeds."""
-    kinds = (("", "test"), (", statistics anew", "test recalibrated"), (", weighed", "test weighed"))
+    kinds = (("", "test"), (", statistics anew", "test recalibrated"), (", weighted", "test weighted"))
     sizes = sorted({result["m"] for result in results if result["m"]}, reverse=True)
     rows: list[dict[str, Cell]] = []
     for arm in dict.fromkeys(result["arm"] for result in results):

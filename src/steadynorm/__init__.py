@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from .functional.conventions import convert_stats as convert_stats
     from .pages.explainer import figure as figure
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
-    from .surgery.conversion.convert import convert_ as convert_
-    from .surgery.conversion.freeze import freeze_ as freeze_
-    from .surgery.conversion.freeze import unfreeze_ as unfreeze_
-    from .surgery.folding.biases import drop_redundant_biases_ as drop_redundant_biases_
-    from .surgery.folding.fold import fold as fold
+    from .surgery.biases import drop_redundant_biases_ as drop_redundant_biases_
+    from .surgery.convert import convert_ as convert_
+    from .surgery.copy import copy_statistics_ as copy_statistics_
+    from .surgery.fold import fold as fold
+    from .surgery.freeze import freeze_ as freeze_
+    from .surgery.freeze import unfreeze_ as unfreeze_
     from .surgery.groups import parameter_groups as parameter_groups
+    from .surgery.merge import assert_synchronized as assert_synchronized
+    from .surgery.merge import merge_statistics_ as merge_statistics_
     from .surgery.pause import paused_statistics as paused_statistics
-    from .surgery.recalibration.recalibrate import recalibrate_ as recalibrate_
-    from .surgery.synchronization.merge import assert_synchronized as assert_synchronized
-    from .surgery.synchronization.merge import merge_statistics_ as merge_statistics_
-    from .surgery.synchronization.synchronize import desynchronize_ as desynchronize_
-    from .surgery.synchronization.synchronize import synchronize_ as synchronize_
+    from .surgery.recalibrate import recalibrate_ as recalibrate_
+    from .surgery.synchronize import desynchronize_ as desynchronize_
+    from .surgery.synchronize import synchronize_ as synchronize_
 
 __version__ = "0.1.0"
 
@@ -35,20 +36,21 @@ _HOME = {
     "nn": "",
     "reports": "",
     "accumulated_statistics": "surgery.accumulate",
-    "assert_synchronized": "surgery.synchronization.merge",
+    "assert_synchronized": "surgery.merge",
     "convert_stats": "functional.conventions",
-    "convert_": "surgery.conversion.convert",
-    "desynchronize_": "surgery.synchronization.synchronize",
-    "drop_redundant_biases_": "surgery.folding.biases",
-    "fold": "surgery.folding.fold",
-    "freeze_": "surgery.conversion.freeze",
+    "convert_": "surgery.convert",
+    "copy_statistics_": "surgery.copy",
+    "desynchronize_": "surgery.synchronize",
+    "drop_redundant_biases_": "surgery.biases",
+    "fold": "surgery.fold",
+    "freeze_": "surgery.freeze",
     "figure": "pages.explainer",
-    "merge_statistics_": "surgery.synchronization.merge",
+    "merge_statistics_": "surgery.merge",
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
-    "recalibrate_": "surgery.recalibration.recalibrate",
-    "synchronize_": "surgery.synchronization.synchronize",
-    "unfreeze_": "surgery.conversion.freeze",
+    "recalibrate_": "surgery.recalibrate",
+    "synchronize_": "surgery.synchronize",
+    "unfreeze_": "surgery.freeze",
 }
 
 __all__ = ["__version__", *_HOME]

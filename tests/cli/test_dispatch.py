@@ -177,3 +177,17 @@ def test_broken_pipe_ends_quietly() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["no-such-command"], 2)])
+def test_python_m_is_the_command(words: list[str], code: int) -> None:
+    """Torchrun starts programs by ``python -m``."""
+    source = Path(steadynorm.__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, "-m", "steadynorm", *words],
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == code
+    assert steadynorm.__version__ in run.stdout or code

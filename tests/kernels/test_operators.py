@@ -114,7 +114,7 @@ def test_training_equals_torch(dtype, layout, activation):
 
 @numbers
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_inference_equals_torch(dtype, activation):
+def test_normalize_equals_torch(dtype, activation):
     for shape in SHAPES:
         for residual in (False, True):
             inputs = case(shape, dtype, "channels_last" if len(shape) == 4 else "contiguous", residual)

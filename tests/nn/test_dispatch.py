@@ -1,11 +1,15 @@
 """Which calls the kernels take, and which they leave to torch."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import steadynorm as sn
-from steadynorm.nn.dispatch import route
+from steadynorm.kernels.operators import operators
+from steadynorm.nn.dispatch import code_for
 
 pytestmark = pytest.mark.usefixtures("kernels_loaded")
 
@@ -15,7 +19,7 @@ class Wrapped(torch.Tensor):
 
 
 def way(x, residual=None, weight=None, mean=None):
-    return route(x, residual, weight, weight, mean)
+    return code_for(x, residual, weight, weight, mean)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -62,3 +66,28 @@ def test_layers_that_share_a_tensor_of_a_mask_or_of_sixteen_bits_still_run():
     mask = torch.ones(6, 1).bool()
     assert torch.allclose(layer(x), layer(x, mask=mask), atol=1e-6)
     assert layer(x.half()).dtype == torch.float16
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_few_frames_of_ours_are_between_a_call_and_its_operator(training, recorded):
+    """A Python frame costs about what a small image's normalization does."""
+    layer, x = sn.nn.BatchNorm2d(3).train(training), torch.randn(2, 3, 4, 4, requires_grad=recorded)
+    operator = (operators.forward if training else operators.normalize).default
+    found = []
+
+    def see(frame, event, argument):
+        if event == "call" and frame.f_locals.get("self") is operator:
+            while frame is not None:
+                found.append(frame.f_code.co_filename)
+                frame = frame.f_back
+
+    with torch.set_grad_enabled(recorded):
+        layer(x)
+        sys.setprofile(see)
+        try:
+            layer(x)
+        finally:
+            sys.setprofile(None)
+    ours = [file for file in found if str(Path(sn.__file__).parent) in file]
+    assert 0 < len(ours) <= 4

@@ -66,7 +66,7 @@ class LayerCase:
             "steadynorm": self._call(ours(features, activation=self.activation), inputs, dy),
         }
         if compiled:
-            torch._dynamo.reset()  # or it would give up after some shapes
+            torch.compiler.reset()  # or it would give up after some shapes
             contestants["torch.compile"] = self._call(torch.compile(layers), inputs, dy)  # type: ignore[arg-type]
         return contestants | {"copy": x.detach().clone}
 

@@ -105,7 +105,7 @@ def _save_program(model: nn.Module, examples: Any, file: Path) -> None:
     import torch
 
     from ..files import write_beside
-    from ..surgery.dataflow import read_examples
+    from ..surgery.dataflow.examples import read_examples
 
     example = read_examples(examples)[0]
     try:

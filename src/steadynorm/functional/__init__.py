@@ -14,59 +14,39 @@ Eq 5, population statistics    :func:`population_statistics` with one of three e
 Eq 6, folding                  :func:`fold_affine`, :func:`fold_weights_after`, :func:`fold_weights_before`
 =============================  ==============================================================
 
-The ways to normalize beside batch norm's are in :mod:`steadynorm.functional.variants`.
+The other methods have a file each, as ``functional/ghost.py`` beside ``nn/ghost.py``. The public names of all files are
+public here.
 """
 
-from .folding import fold_affine, fold_weights_after, fold_weights_before
-from .moments import Moments, batch_moments, merge_moments
-from .population import Estimator, MovingAverage, PaperEstimator, PooledEstimator, population_statistics
-from .running import RunningStatistics, update_running_statistics
-from .transform import batch_norm, batch_norm_backward, identity_affine, normalize
-from .variants import (
-    Covariance,
-    Noise,
-    batch_covariance,
-    batch_renorm,
-    draw_noise,
-    example_weighed_norm,
-    ghost_batch_norm,
-    iter_norm,
-    lp_batch_norm,
-    noisy_batch_norm,
-    whiten,
-    whitening_matrix,
-    whitening_norm,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Covariance",
-    "Estimator",
-    "Moments",
-    "MovingAverage",
-    "Noise",
-    "PaperEstimator",
-    "PooledEstimator",
-    "RunningStatistics",
-    "batch_covariance",
-    "batch_moments",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_renorm",
-    "draw_noise",
-    "example_weighed_norm",
-    "fold_affine",
-    "fold_weights_after",
-    "fold_weights_before",
-    "ghost_batch_norm",
-    "identity_affine",
-    "iter_norm",
-    "lp_batch_norm",
-    "merge_moments",
-    "noisy_batch_norm",
-    "normalize",
-    "population_statistics",
-    "update_running_statistics",
-    "whiten",
-    "whitening_matrix",
-    "whitening_norm",
-]
+from .._renamed import old_modules, old_names
+
+if TYPE_CHECKING:
+    from .conventions import *
+    from .folding import *
+    from .ghost import *
+    from .lp import *
+    from .moments import *
+    from .noisy import *
+    from .population import *
+    from .renorm import *
+    from .running import *
+    from .transform import *
+    from .weighted import *
+    from .whitening import *
+
+    def __getattr__(name: str) -> Any: ...
+
+else:
+    __all__ = []
+    for _file in iter_modules(__path__):
+        if not _file.name.startswith("_"):
+            _module = import_module(f"{__name__}.{_file.name}")
+            __all__ += _module.__all__
+            globals().update({name: getattr(_module, name) for name in _module.__all__})
+
+    __getattr__ = old_names(__name__, {"example_weighed_norm": "example_weighted_norm"})
+    old_modules(__name__, {"variants": "", "variants.noisy": "noisy", "variants.whitening": "whitening"})

@@ -7,7 +7,7 @@ k kernel positions, g groups.
 from torch import Tensor
 
 from ..errors import ArgumentError, ShapeError
-from .tensors import check_eps
+from ._tensors import check_eps
 
 __all__ = ["fold_affine", "fold_weights_after", "fold_weights_before"]
 

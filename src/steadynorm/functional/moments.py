@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .tensors import along_features, check_broadcast, check_features, check_mask, pooled_axes, widen
+from ._tensors import along_features, check_broadcast, check_features, check_mask, pooled_axes, widen
 
 __all__ = ["Moments", "batch_moments", "merge_moments"]
 

@@ -29,11 +29,9 @@ class Estimator(Protocol[State]):
 
     def update(self, state: State | None, moments: Moments) -> State:
         """Return the state after one more batch; None is the state before the first."""
-        ...
 
     def finish(self, state: State) -> tuple[Tensor, Tensor]:
         """Return (mean, variance)."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ number of values of a feature; a d before a name stands for ∂ℓ/∂ of it.
 import torch
 from torch import Tensor
 
+from ._tensors import along_features, check_eps, check_features, pooled_axes, shown, wide_dtype
 from .moments import Moments, batch_moments
-from .tensors import along_features, check_eps, check_features, check_mask, pooled_axes, wide_dtype
 
 __all__ = ["batch_norm", "batch_norm_backward", "identity_affine", "normalize"]
 
@@ -68,13 +68,10 @@ def batch_norm(
     >>> y.flatten(), moments.mean
     (tensor([-1.,  1.]), tensor([1.]))
     """
-    if mask is not None:
-        check_features(x)
-        check_mask(mask, x)
-        x = torch.where(mask, x, 0)  # NaN behind the mask would reach gradients through the products below
+    x = shown(x, mask)
     moments = batch_moments(x, mask=mask)
     y = normalize(x, moments.mean, moments.var, gamma, beta, eps=eps)
-    return y if mask is None else torch.where(mask, y, 0), moments
+    return shown(y, mask), moments
 
 
 def batch_norm_backward(
@@ -108,18 +105,13 @@ def batch_norm_backward(
 
     Raises: ShapeError, DtypeError, ArgumentError.
     """
-    check_features(x)
     check_eps(eps)
-    if mask is not None:
-        check_mask(mask, x)
-        dy = torch.where(mask, dy, 0)
+    dy = shown(dy, mask)
     axes = pooled_axes(x)
     m, mean, var = moments.count.to(moments.mean.dtype), moments.mean, moments.var
     dy = _widen_to(dy, mean)
     inv_std = along_features((var + eps).rsqrt(), x)
-    centred = _widen_to(x, mean) - along_features(mean, x)
-    if mask is not None:
-        centred = torch.where(mask, centred, 0)
+    centred = shown(_widen_to(x, mean) - along_features(mean, x), mask)
     x_hat = centred * inv_std
 
     dx_hat = dy if gamma is None else dy * along_features(gamma, x)
@@ -128,7 +120,7 @@ def batch_norm_backward(
     dx = dx_hat * inv_std + dvar * 2 * centred / m + dmean / m
     dgamma = (dy * x_hat).sum(axes)
     dbeta = dy.sum(axes)
-    return (dx if mask is None else torch.where(mask, dx, 0)).to(x.dtype), dgamma, dbeta
+    return shown(dx, mask).to(x.dtype), dgamma, dbeta
 
 
 def identity_affine(moments: Moments, *, eps: float) -> tuple[Tensor, Tensor]:

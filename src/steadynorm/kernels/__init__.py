@@ -4,11 +4,10 @@ Built at first use by the machine's own compiler and kept; whoever calls asks :f
 and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators serve.
 """
 
-from .autograd import batch_norm, batch_norm_traced, inference, inference_traced
+from .autograd import batch_norm, batch_norm_traced, normalize
 from .by_moments import batch_norm_by_moments
 from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
-from .modes import plain
 from .operators import INVERTIBLE, moments
 
 __all__ = [
@@ -18,12 +17,10 @@ __all__ = [
     "batch_norm_in_place",
     "batch_norm_traced",
     "failure",
-    "inference",
-    "inference_traced",
     "load",
     "loaded",
     "moments",
-    "plain",
+    "normalize",
     "ready",
     "status",
 ]

@@ -1,7 +1,8 @@
 """The kernels under autograd: eagerly through ``autograd.Function``, under ``torch.compile`` through the operators.
 
 They share everything but the way in; a function is the faster one, and a custom operator may change running statistics
-only where nothing is differentiated.
+only where nothing is differentiated. What is called at every step calls its operator itself: a Python frame more is
+felt in small layers.
 
 Letters: x the input, r the residual, γ and β scale and shift, μ and σ² mean and biased variance, φ the activation,
 y = φ(γ (x − μ)/√(σ² + ε) + β + r).
@@ -11,30 +12,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
+from .._torch import SingleLevelFunction, plain
 from ..functional import RunningStatistics
 from .differentiable import differentiable_backward
-from .modes import plain
 from .operators import ACTIVATION_NUMBERS, LIBRARY, keeps_output, operators
 
-__all__ = [
-    "Function",
-    "Gradients",
-    "batch_norm",
-    "batch_norm_traced",
-    "compute",
-    "gradients",
-    "inference",
-    "inference_traced",
-    "keep",
-    "needed",
-]
+__all__ = ["NOTHING", "Gradients", "batch_norm", "batch_norm_traced", "gradients", "keep", "needed", "normalize"]
 
 Gradients = tuple[Tensor | None, ...]
 
-Function: Any = getattr(torch.autograd.function, "_SingleLevelFunction", torch.autograd.Function)
-"""``torch.autograd.Function`` without what its ``apply`` does about functorch's transforms, in which the layers take
-torch's operators: that would cost as much again as the rest of a call's way through Python."""
+NOTHING = (None,) * 4
+"""In the place of running statistics: none are there, or none are to move."""
 
 
 def batch_norm(
@@ -50,25 +40,12 @@ def batch_norm(
     """Return y by the batch's statistics; move the running ones, if any, in place."""
     number = ACTIVATION_NUMBERS[activation]
     if torch.is_grad_enabled():
-        return _ByBatch.apply(x, residual, weight, bias, running, momentum, eps, number)  # type: ignore[no-any-return]
-    return compute(x, residual, weight, bias, running, momentum, eps, number)[0]  # type: ignore[no-any-return]
-
-
-def inference(
-    x: Tensor,
-    residual: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    activation: str | None,
-) -> Tensor:
-    """Return y by statistics that are constant."""
-    number = ACTIVATION_NUMBERS[activation]
-    if torch.is_grad_enabled():
-        return _ByStatistics.apply(x, residual, weight, bias, mean, var, eps, number)  # type: ignore[no-any-return]
-    return operators.normalize.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
+        return _BatchNorm.apply(x, residual, weight, bias, running, momentum, eps, number)
+    results = operators.forward.default(x, residual, weight, bias, *(running or NOTHING), momentum, eps, number)
+    if running is not None:
+        increment_version(running)
+    y: Tensor = results[0]
+    return y
 
 
 def batch_norm_traced(
@@ -80,7 +57,7 @@ def batch_norm_traced(
     return y, statistics[0], var
 
 
-def inference_traced(
+def normalize(
     x: Tensor,
     residual: Tensor | None,
     weight: Tensor | None,
@@ -89,51 +66,41 @@ def inference_traced(
     var: Tensor,
     eps: float,
     activation: str | None,
-) -> Tensor:
-    """Return y by given statistics, by an operator that tracers keep whole."""
-    number = ACTIVATION_NUMBERS[activation]
-    return operators.inference.default(x, residual, weight, bias, mean, var, eps, number)[0]  # type: ignore[no-any-return]
-
-
-def compute(
-    x: Tensor,
-    residual: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running: RunningStatistics | None,
-    momentum: float | None,
-    eps: float,
-    activation: int,
     *,
-    overwrite: bool = False,
-) -> Any:
-    """Return y and statistics, or statistics alone with y in the place of x."""
-    operator = operators.forward_.default if overwrite else operators.forward.default
-    changed = (None,) * 4 if running is None else running
-    results = operator(x, residual, weight, bias, *changed, momentum, eps, activation)
-    if running is not None:
-        torch.autograd.graph.increment_version(running)
-    return results
+    traced: bool = False,
+) -> Tensor:
+    """Return y by statistics that are constant; ``traced``: by an operator that tracers keep whole."""
+    number = ACTIVATION_NUMBERS[activation]
+    if torch.is_grad_enabled() and not traced:
+        return _Normalize.apply(x, residual, weight, bias, mean, var, eps, number)
+    operator = operators.inference if traced else operators.normalize
+    y: Tensor = operator.default(x, residual, weight, bias, mean, var, eps, number)[0]
+    return y
 
 
-class _ByBatch(Function):  # type: ignore[misc]
+class _BatchNorm(SingleLevelFunction):
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
-        y, statistics = compute(x, residual, weight, bias, running, momentum, eps, activation)
+        y: Tensor
+        moving = running or NOTHING
+        y, statistics = operators.forward.default(x, residual, weight, bias, *moving, momentum, eps, activation)
+        if running is not None:
+            increment_version(running)
         keep(ctx, x, residual, weight, bias, y, statistics, eps, activation)
-        return y  # type: ignore[no-any-return]
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Gradients:
         return (*gradients(ctx, dy, constant=False), None, None, None, None)
 
 
-class _ByStatistics(Function):  # type: ignore[misc]
+class _Normalize(SingleLevelFunction):
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
+        y: Tensor
         y, statistics = operators.normalize.default(x, residual, weight, bias, mean, var, eps, activation)
         keep(ctx, x, residual, weight, bias, y, statistics, eps, activation)
-        return y  # type: ignore[no-any-return]
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Gradients:
@@ -171,15 +138,12 @@ def gradients(ctx: Any, dy: Tensor, *, constant: bool) -> Gradients:
         results = differentiable_backward(dy, x, saved, weight, bias, given, ctx.eps, ctx.activation, mask)
     else:
         wants_dz = wants_residual and ctx.activation != 0
-        results = operators.backward.default(
-            dy, x, saved, weight, bias, statistics, ctx.activation, constant, wants_x, wants_dz
-        )
+        what = dy, x, saved, weight, bias, statistics, ctx.activation
+        results = operators.backward.default(*what, constant, wants_x, wants_dz)
     return needed(ctx, dy, *results)
 
 
-def needed(
-    ctx: Any, dy: Tensor, dx: Tensor | None, dz: Tensor | None, dgamma: Tensor, dbeta: Tensor
-) -> tuple[Tensor | None, ...]:
+def needed(ctx: Any, dy: Tensor, dx: Tensor | None, dz: Tensor | None, dgamma: Tensor, dbeta: Tensor) -> Gradients:
     """Return the gradients of x, residual, γ and β that are needed, in the dtypes of what they are of."""
     wants_x, wants_residual, wants_weight, wants_bias = ctx.needs_input_grad[:4]
     if ctx.activation == 0:
@@ -196,25 +160,19 @@ def _in(dtype: torch.dtype, v: Tensor) -> Tensor:
     return v if v.dtype is dtype else v.to(dtype)
 
 
-def _setup_by_batch(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, residual, weight, bias, eps, activation = inputs
-    keep(ctx, x, residual, weight, bias, *output[:2], eps, activation)
-
-
-def _setup_by_statistics(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, residual, weight, bias, _, _, eps, activation = inputs
-    keep(ctx, x, residual, weight, bias, *output, eps, activation)
+def _set_up(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+    keep(ctx, *inputs[:4], *output[:2], *inputs[-2:])  # x, r, γ, β; y, statistics; ε, activation
 
 
 torch.library.register_autograd(
     "steadynorm::batch_norm",
     lambda ctx, dy, _, __: (*gradients(ctx, dy, constant=False), None, None),
-    setup_context=_setup_by_batch,
+    setup_context=_set_up,
     lib=LIBRARY,
 )
 torch.library.register_autograd(
     "steadynorm::inference",
     lambda ctx, dy, _: (*gradients(ctx, dy, constant=True), None, None, None, None),
-    setup_context=_setup_by_statistics,
+    setup_context=_set_up,
     lib=LIBRARY,
 )

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._torch import Function, plain
 from ..functional import Moments
 from .autograd import Gradients, gradients, keep, needed
-from .modes import plain
 from .operators import ACTIVATION_NUMBERS, operators
 
 __all__ = ["batch_norm_by_moments"]
@@ -40,17 +40,17 @@ def batch_norm_by_moments(
             this x. With it there are no second derivatives.
     """
     number = ACTIVATION_NUMBERS[activation]
-    return _ByMoments.apply(x, residual, weight, bias, moments, mask, reduce, eps, number)  # type: ignore[no-any-return, no-untyped-call]
+    return _ByMoments.apply(x, residual, weight, bias, moments, mask, reduce, eps, number)
 
 
-class _ByMoments(torch.autograd.Function):
+class _ByMoments(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, moments: Any, mask: Any, reduce: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
-        _, mean, var = moments
-        y, statistics = operators.normalize.default(x, residual, weight, bias, mean, var, eps, activation)
+        y: Tensor
+        y, statistics = operators.normalize.default(x, residual, weight, bias, *moments[1:], eps, activation)
         keep(ctx, x, residual, weight, bias, y, statistics, eps, activation, mask)
         ctx.count, ctx.reduce = float(moments.count), reduce
-        return y  # type: ignore[no-any-return]
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Gradients:

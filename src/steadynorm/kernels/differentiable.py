@@ -6,16 +6,12 @@ import torch
 from torch import Tensor
 
 from ..functional import batch_moments, batch_norm_backward
-from ..functional.tensors import along_features, pooled_axes, widen
+from ..functional._tensors import along_features, pooled_axes, widen
 from .operators import ACTIVATION_NUMBERS, keeps_output
 
 __all__ = ["differentiable_backward"]
 
 _aten = torch.ops.aten
-
-
-def _leaky(dy: Tensor, z: Tensor) -> Tensor:
-    return _aten.leaky_relu_backward(dy, z, 0.01, False)  # type: ignore[no-any-return]
 
 
 def _silu(dy: Tensor, z: Tensor) -> Tensor:
@@ -26,7 +22,7 @@ def _silu(dy: Tensor, z: Tensor) -> Tensor:
 # φ'(z) · dy; where only the sign of z counts, y may be given for it.
 _SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
     ACTIVATION_NUMBERS["relu"]: lambda dy, z: _aten.threshold_backward(dy, z, 0),
-    ACTIVATION_NUMBERS["leaky_relu"]: _leaky,
+    ACTIVATION_NUMBERS["leaky_relu"]: lambda dy, z: _aten.leaky_relu_backward(dy, z, 0.01, False),
     ACTIVATION_NUMBERS["silu"]: _silu,
     ACTIVATION_NUMBERS["gelu"]: lambda dy, z: _aten.gelu_backward(dy, z),
     ACTIVATION_NUMBERS["sigmoid"]: lambda dy, z: _aten.sigmoid_backward(dy, z.sigmoid()),
@@ -61,13 +57,13 @@ def differentiable_backward(
         mean, inv_std = statistics[0] + statistics[1], statistics[2]
     dz = dy
     if activation:
-        if keeps_output(activation, saved):
+        if saved is not None and keeps_output(activation, saved):
             z = saved
         else:
             z = along_features(inv_std if gamma is None else inv_std * gamma, x) * (widen(x) - along_features(mean, x))
             z = z if beta is None else z + along_features(beta, x)
             z = z if saved is None else z + saved
-        dz = _SLOPES[activation](dy, z).to(x.dtype)  # type: ignore[arg-type]
+        dz = _SLOPES[activation](dy, z).to(x.dtype)
     if statistics is None:
         dx, dgamma, dbeta = batch_norm_backward(dz, x, gamma, moments, eps=eps, mask=mask)
         return dx, dz, dgamma, dbeta

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
+from .._torch import Function
 from ..functional import RunningStatistics
-from .autograd import Gradients, compute, needed
+from .autograd import NOTHING, Gradients, needed
 from .operators import ACTIVATION_NUMBERS, operators
 
 __all__ = ["batch_norm_in_place"]
@@ -34,20 +36,23 @@ def batch_norm_in_place(
 
     Reference: Rota Bulò et al. 2018, *In-Place Activated BatchNorm*, Sec 3.1 (its variant that recovers x̂ from y).
     """
-    return _InPlace.apply(x, None, weight, bias, running, momentum, eps, ACTIVATION_NUMBERS[activation])  # type: ignore[no-any-return, no-untyped-call]
+    return _InPlace.apply(x, None, weight, bias, running, momentum, eps, ACTIVATION_NUMBERS[activation])
 
 
-class _InPlace(torch.autograd.Function):
+class _InPlace(Function):
     @staticmethod
-    def forward(ctx: Any, x: Any, residual: None, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
+    def forward(ctx: Any, x: Tensor, residual: None, weight: Any, bias: Any, running: Any, momentum: Any, eps: Any, activation: Any) -> Tensor:  # noqa: E501  # fmt: skip
         lost = _not_recoverable(weight, bias)
         kept = x.index_select(1, lost)
-        statistics = compute(x, residual, weight, bias, running, momentum, eps, activation, overwrite=True)
+        moving = running or NOTHING
+        statistics = operators.forward_.default(x, residual, weight, bias, *moving, momentum, eps, activation)
+        if running is not None:
+            increment_version(running)
         ctx.mark_dirty(x)
         ctx.save_for_backward(x, weight, bias, statistics, lost, kept)
         ctx.activation = activation
         ctx.weight_dtype, ctx.bias_dtype = (None if v is None else v.dtype for v in (weight, bias))
-        return x  # type: ignore[no-any-return]
+        return x
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Gradients:

@@ -6,9 +6,12 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import get_worker_info
+
+from .._torch import saves_are_seen
 
 __all__ = ["failure", "load", "loaded", "ready", "status"]
 
@@ -51,7 +54,7 @@ def ready() -> bool:
         return _State.loaded
     if time.monotonic() >= _State.next_try and _try(wait_seconds=0):
         return True
-    if not _State.settled and _checkpoint_records():
+    if not _State.settled and saves_are_seen():  # by a checkpoint; where by others, the answer does no harm
         _State.settled, _State.words = True, f"none in this process, which began under a checkpoint when {_State.words}"
     return False
 
@@ -121,20 +124,13 @@ def _settle(wait_seconds: float) -> None:
         )
 
 
-def _checkpoint_records() -> bool:
-    """Tell whether hooks see what autograd keeps; checkpoints set them, and others too, for whom the answer does no
-    harm."""
-    # the one use of this private function; without it the answer is the careful one
-    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
-    return top(False) is not None
-
-
 def _postpone(words: str) -> None:
     _State.words = words
     _State.next_try = time.monotonic() + RETRY_SECONDS
 
 
 def _load(path: Path) -> None:
-    torch.ops.load_library(path)  # type: ignore[no-untyped-call]
+    operators: Any = torch.ops
+    operators.load_library(path)
     _State.words = f"loaded: {path.parent.name}"
     _State.loaded = _State.settled = True

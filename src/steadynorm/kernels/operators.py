@@ -29,22 +29,14 @@ from torch import Tensor
 
 __all__ = ["ACTIVATION_NUMBERS", "INVERTIBLE", "LIBRARY", "keeps_output", "moments", "operators"]
 
-ACTIVATION_NUMBERS: dict[str | None, int] = {
-    None: 0,
-    "relu": 1,
-    "leaky_relu": 2,
-    "silu": 3,
-    "gelu": 4,
-    "sigmoid": 5,
-    "tanh": 6,
-    "hardswish": 7,
-}
+_ACTIVATIONS = (None, "relu", "leaky_relu", "silu", "gelu", "sigmoid", "tanh", "hardswish")  # the order of the C++
+ACTIVATION_NUMBERS: dict[str | None, int] = {name: number for number, name in enumerate(_ACTIVATIONS)}
 INVERTIBLE = frozenset({None, "leaky_relu"})
 """Activations that lose nothing: z is known from y to the last places. Those that flatten out do lose."""
 
 _TOLD_BY_OUTPUT = {ACTIVATION_NUMBERS[name] for name in ("relu", "leaky_relu")}
 
-LIBRARY = torch.library.Library("steadynorm", "DEF")  # type: ignore[no-untyped-call]
+LIBRARY: Any = torch.library.Library("steadynorm", "DEF")  # type: ignore[no-untyped-call]
 _PARTNERS = "Tensor? residual, Tensor? weight, Tensor? bias"
 _RUNNING = (
     "Tensor(a!)? running_mean, Tensor(b!)? running_var, Tensor(c!)? num_batches_tracked, Tensor(d!)? skipped_updates, "
@@ -62,14 +54,15 @@ for _schema in (
     f"batch_norm(Tensor x, {_PARTNERS}, float eps, int activation) -> (Tensor, Tensor, Tensor)",
     f"inference(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
 ):
-    LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
+    LIBRARY.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))
 
 operators = torch.ops.steadynorm
 
 
 def moments(x: Tensor) -> Tensor:
     """Return mean and biased variance of each feature, (2, C) in float64."""
-    return operators.moments.default(x)  # type: ignore[no-any-return]
+    found: Tensor = operators.moments.default(x)
+    return found
 
 
 def keeps_output(activation: int, residual: Tensor | None) -> bool:
@@ -91,18 +84,8 @@ def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return _like(x), _statistics(x, 3, x.shape[1])
 
 
-def _backward_shapes(
-    dy: Tensor,
-    x: Tensor,
-    saved: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    statistics: Tensor,
-    activation: int,
-    constant: bool,
-    want_dx: bool,
-    want_dz: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _backward_shapes(dy: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *_, want_dx, want_dz = others
     dx, dz = (_like(x) if wanted else x.new_empty((0,)) for wanted in (want_dx, want_dz))
     return dx, dz, _statistics(x, x.shape[1]), _statistics(x, x.shape[1])
 

@@ -1,74 +1,19 @@
-"""The layers: drop-ins for ``torch.nn``, with the same constructors, attributes, state_dict keys and errors."""
+"""The layers: drop-ins for ``torch.nn``, with the same constructors, attributes, state_dict keys and errors.
 
-from .activations import ACTIVATIONS
-from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d
-from .frozen import FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d
-from .synchronization import SyncBatchNorm
-from .variants import (
-    BatchRenorm1d,
-    BatchRenorm2d,
-    BatchRenorm3d,
-    DomainBatchNorm1d,
-    DomainBatchNorm2d,
-    DomainBatchNorm3d,
-    ExampleWeighedBatchNorm1d,
-    ExampleWeighedBatchNorm2d,
-    ExampleWeighedBatchNorm3d,
-    GhostBatchNorm1d,
-    GhostBatchNorm2d,
-    GhostBatchNorm3d,
-    IterNorm1d,
-    IterNorm2d,
-    IterNorm3d,
-    LpBatchNorm1d,
-    LpBatchNorm2d,
-    LpBatchNorm3d,
-    NoisyBatchNorm1d,
-    NoisyBatchNorm2d,
-    NoisyBatchNorm3d,
-    Ramp,
-    WhiteningNorm1d,
-    WhiteningNorm2d,
-    WhiteningNorm3d,
-    domain,
-)
+The public names are those of the files that the rows of :data:`steadynorm.nn.catalogue.CATALOGUE` are about.
+"""
 
-__all__ = [
-    "ACTIVATIONS",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "BatchRenorm1d",
-    "BatchRenorm2d",
-    "BatchRenorm3d",
-    "DomainBatchNorm1d",
-    "DomainBatchNorm2d",
-    "DomainBatchNorm3d",
-    "ExampleWeighedBatchNorm1d",
-    "ExampleWeighedBatchNorm2d",
-    "ExampleWeighedBatchNorm3d",
-    "FrozenBatchNorm1d",
-    "FrozenBatchNorm2d",
-    "FrozenBatchNorm3d",
-    "GhostBatchNorm1d",
-    "GhostBatchNorm2d",
-    "GhostBatchNorm3d",
-    "IterNorm1d",
-    "IterNorm2d",
-    "IterNorm3d",
-    "LazyBatchNorm1d",
-    "LazyBatchNorm2d",
-    "LazyBatchNorm3d",
-    "LpBatchNorm1d",
-    "LpBatchNorm2d",
-    "LpBatchNorm3d",
-    "NoisyBatchNorm1d",
-    "NoisyBatchNorm2d",
-    "NoisyBatchNorm3d",
-    "Ramp",
-    "SyncBatchNorm",
-    "WhiteningNorm1d",
-    "WhiteningNorm2d",
-    "WhiteningNorm3d",
-    "domain",
-]
+from typing import TYPE_CHECKING
+
+from .._renamed import old_modules, old_names
+from .catalogue import *
+from .catalogue import layer_names
+from .finishing import ACTIVATIONS as ACTIVATIONS
+from .weighted import OLD_NAMES
+
+if not TYPE_CHECKING:
+    __all__ = ["ACTIVATIONS", *layer_names()]
+    __getattr__ = old_names(__name__, OLD_NAMES)
+    _MOVED = {f"variants.{name}": name for name in ("domain", "ghost", "lp", "noisy", "renorm", "whitening")}
+    _MOVED |= {"variants": "", "variants.weighing": "weighted"}
+    old_modules(__name__, _MOVED | {"synchronization": "sync", "synchronization.layer": "sync"})

@@ -1,54 +1,55 @@
-"""What every layer does around its way to normalize."""
+"""The base of every layer: it checks the input, applies mask, residual and activation, and keeps wide statistics."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Proxy
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn import functional as F
 
+from .. import kernels
+from .._torch import TorchNorm
 from ..errors import ArgumentError, ChannelError, ShapeError
-from ..functional.tensors import check_mask
-from .activations import check_activation
-from .dispatch import by_statistics
+from ..functional._tensors import check_mask
+from .arguments import extend_signature
+from .dispatch import code_for
+from .finishing import check_activation, finish, wide_affine
 from .naming import describe
 from .statistics import WideStatistics
 
 __all__ = ["NormBase"]
 
 
-class NormBase(WideStatistics, _NormBase):
-    """What every layer here does around its way to normalize: checks, mask, residual, activation, wide statistics.
+class NormBase(WideStatistics, TorchNorm):
+    """The base of every layer: it checks the input, applies mask, residual and activation, and keeps wide statistics.
 
-    A layer says how it normalizes by its batch (``_normalize_by_batch``); by running statistics all do it alike.
+    A method says how it normalizes by its batch (``_normalize_by_batch``). By running statistics all methods that are
+    affine maps of a feature normalize alike.
     """
 
     axes: tuple[int, ...]
-    """How many axes an input may have."""
+    """How many axes an input may have; a class may give it beside its bases."""
 
     activation: str | None = None  # the class's own serves a layer of torch that has been frozen
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-        activation: str | None = None,
-    ) -> None:
+    options: tuple[str, ...] = ("activation",)
+    """The constructor's words beyond torch's."""
+
+    refused: tuple[str, ...] = ()
+    """Words of a base that mean nothing here."""
+
+    def __init__(self, *args: Any, activation: str | None = None, **others: Any) -> None:
         check_activation(activation)
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        super().__init__(*args, **others)
         self.activation = activation
         self.widen_statistics()
-        self._register_more()
 
-    def _register_more(self) -> None:
-        """Register what this layer keeps besides torch's parameters and buffers."""
+    def __init_subclass__(cls, axes: tuple[int, ...] | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if axes is not None:
+            cls.axes = axes
+        own = extend_signature(cls)
+        cls.options += tuple(name for name in own if name not in (*cls.options, "bias"))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Return activation(norm(x) + residual), and 0 where the mask is False.
@@ -70,8 +71,17 @@ class NormBase(WideStatistics, _NormBase):
 
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         """Return activation(norm(x) + residual) by the running statistics; the mask as in the other."""
-        statistics = self.running_mean, self.running_var
-        return by_statistics(x, residual, self.weight, self.bias, *statistics, self.eps, self.activation)  # type: ignore[arg-type]
+        mean, var, weight, bias = self._constants()
+        code = code_for(x, residual, weight, bias, mean)
+        if code != "torch":
+            what = x, residual, weight, bias, mean, var, self.eps, self.activation
+            return kernels.normalize(*what, traced=code != "kernel")
+        y = F.batch_norm(x, mean, var, *wide_affine(weight, bias), False, 0.0, self.eps)
+        return finish(y, residual, self.activation)
+
+    def _constants(self) -> tuple[Any, ...]:
+        """Return running mean, running variance, γ and β, as evaluation takes them."""
+        return self.running_mean, self.running_var, self.weight, self.bias
 
     def _is_by_batch(self) -> bool:
         """Tell whether this call normalizes with the batch's own statistics."""
@@ -119,6 +129,10 @@ class NormBase(WideStatistics, _NormBase):
             check_mask(mask, x)
 
     def extra_repr(self) -> str:
-        """Return torch's text, and the activation if there is one."""
+        """Return torch's text, and the options that are set."""
+        values = {name: getattr(self, name) for name in self.options}
         text: str = super().extra_repr()  # type: ignore[no-untyped-call]
-        return text + (f", activation={self.activation}" if self.activation else "")
+        return text + "".join(f", {name}={v}" for name, v in values.items() if v not in (None, False))
+
+
+extend_signature(NormBase)

@@ -4,18 +4,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
+from torch.nn import functional as F
 
+from .. import functional, kernels
+from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of
+from ..errors import ArgumentError
 from ..functional import RunningStatistics
-from .activations import check_activation
 from .base import NormBase
-from .dispatch import by_batch
-from .recomputation import is_recomputation
+from .dispatch import code_for, may_be_overwritten, moments
+from .finishing import check_activation, finish, wide_affine
+from .moving import is_recomputation, move
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"]
 
 
-class BatchNormBase(NormBase, _BatchNorm):
+class BatchNormBase(NormBase, TorchBatchNorm):
     r"""What :class:`BatchNorm1d`, :class:`BatchNorm2d` and :class:`BatchNorm3d` share: drop-ins for torch's of those
     names.
 
@@ -79,30 +82,48 @@ class BatchNormBase(NormBase, _BatchNorm):
         inplace: bool = False,
     ) -> None:
         check_activation(activation, invertible=inplace)
-        options: dict[str, Any] = {"bias": bias, "activation": activation}
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
-        self.inplace = inplace
-
-    def _register_more(self) -> None:
+        if inplace and "inplace" in self.refused:
+            raise ArgumentError(f"inplace must be False for {type(self).__name__}, received True: leave it out")
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.activation, self.inplace = activation, inplace
         self.register_buffer("skipped_updates", None, persistent=False)  # after torch's three, and in no checkpoint
         self._reset_skipped_updates()
 
     def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Where the mask is False, x and the residual are 0, and y is of no meaning.
+
+        What is saved for backward does not depend on whether the running statistics move, so that a recomputation,
+        which moves nothing, saves the same.
+        """
+        affine, eps, activation = (self.weight, self.bias), self.eps, self.activation
         running = self._running_statistics()
-        moves = running is not None and not self._pauses and not is_recomputation()
-        return by_batch(
-            x,
-            residual,
-            mask,
-            self.weight,
-            self.bias,
-            running,
-            moves=moves,
-            momentum=self.momentum,
-            eps=self.eps,
-            activation=self.activation,
-            inplace=self.inplace,
-        )
+        moving = None if running is None or self._pauses or is_recomputation() else running
+        code = code_for(x, residual, *affine, None if running is None else running.mean)
+        if code == "kernel" and mask is None:
+            if self.inplace and residual is None and may_be_overwritten(x):
+                return kernels.batch_norm_in_place(x, *affine, moving, self.momentum, eps, activation)
+            return kernels.batch_norm(x, residual, *affine, moving, self.momentum, eps, activation)
+        mean = var = present = None
+        if mask is not None:
+            if code == "kernel":
+                given = moments(x, mask)
+                y = kernels.batch_norm_by_moments(x, residual, *affine, given, eps, activation, mask=mask)
+            else:
+                y, given = functional.batch_norm(x, *wide_affine(*affine), eps=eps, mask=mask)
+                y = finish(y, residual, activation)
+            mean, var, present = given.mean, given.unbiased_var, given.count > 0
+        elif code == "traced kernel":
+            y, mean, var = kernels.batch_norm_traced(x, residual, *affine, eps, activation)
+            n = x.numel() // x.shape[1]
+            var = var * (n / (n - 1))
+        else:
+            # torch's operator writes the batch's own mean and unbiased variance into these, and they are averaged in
+            # below: a running buffer that backward saved is never repaired in place
+            mean, var = (None, None) if running is None else (torch.zeros_like(v) for v in running[:2])
+            y = finish(F.batch_norm(x, mean, var, *wide_affine(*affine), True, 1.0, eps), residual, activation)
+        if moving is not None and mean is not None and var is not None:
+            move(moving, x, mean, var, self.momentum, present)
+        return y
 
     def _running_statistics(self) -> RunningStatistics | None:
         """Return what training averages, if it does."""
@@ -120,12 +141,12 @@ class BatchNormBase(NormBase, _BatchNorm):
 
     def _reset_skipped_updates(self) -> None:
         """Count from 0, beside the statistics, wherever these are now."""
-        mean, counts = self._buffers.get("running_mean"), self._buffers.get("skipped_updates")
+        mean, counts = buffers_of(self).get("running_mean"), buffers_of(self).get("skipped_updates")
         if mean is None:
             return
         if counts is not None and counts.device == mean.device:
             counts.zero_()
-        elif "skipped_updates" in self._buffers:
+        elif "skipped_updates" in buffers_of(self):
             self.skipped_updates = torch.zeros_like(mean, dtype=torch.int64)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
@@ -135,49 +156,26 @@ class BatchNormBase(NormBase, _BatchNorm):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_pauses"}  # a copy is not paused
 
-    def extra_repr(self) -> str:
-        """Return torch's text, the activation if there is one, and whether x may be overwritten."""
-        return super().extra_repr() + (", inplace=True" if self.inplace else "")
 
-
-class BatchNorm1d(BatchNormBase, torch.nn.BatchNorm1d):
+class BatchNorm1d(BatchNormBase, torch.nn.BatchNorm1d, axes=(2, 3)):
     """Batch normalization of (N, C) or (N, C, L) input; all else as in :class:`BatchNormBase`."""
 
-    axes = (2, 3)
 
-
-class BatchNorm2d(BatchNormBase, torch.nn.BatchNorm2d):
+class BatchNorm2d(BatchNormBase, torch.nn.BatchNorm2d, axes=(4,)):
     """Batch normalization of (N, C, H, W) input; all else as in :class:`BatchNormBase`."""
 
-    axes = (4,)
 
-
-class BatchNorm3d(BatchNormBase, torch.nn.BatchNorm3d):
+class BatchNorm3d(BatchNormBase, torch.nn.BatchNorm3d, axes=(5,)):
     """Batch normalization of (N, C, D, H, W) input; all else as in :class:`BatchNormBase`."""
 
-    axes = (5,)
 
-
-class LazyBatchNormBase(_LazyNormBase, BatchNormBase):
+class LazyBatchNormBase(LazyTorchNorm, BatchNormBase):
     """A layer that takes ``num_features`` from its first input, and is the plain layer from then on."""
 
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-        activation: str | None = None,
-        inplace: bool = False,
-    ) -> None:
+    def __init__(self, *args: Any, activation: str | None = None, inplace: bool = False, **others: Any) -> None:
         check_activation(activation, invertible=inplace)
-        super().__init__(eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self.activation = activation
-        self.inplace = inplace
+        super().__init__(*args, **others)  # torch's, which hands neither on
+        self.activation, self.inplace = activation, inplace
 
     def initialize_parameters(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
         """Give parameters and buffers the size of x's feature axis."""
@@ -187,22 +185,19 @@ class LazyBatchNormBase(_LazyNormBase, BatchNormBase):
         self._reset_skipped_updates()
 
 
-class LazyBatchNorm1d(LazyBatchNormBase):
+class LazyBatchNorm1d(LazyBatchNormBase, axes=BatchNorm1d.axes):
     """:class:`BatchNorm1d` of as many features as its first input has."""
 
     cls_to_become = BatchNorm1d
-    axes = BatchNorm1d.axes
 
 
-class LazyBatchNorm2d(LazyBatchNormBase):
+class LazyBatchNorm2d(LazyBatchNormBase, axes=BatchNorm2d.axes):
     """:class:`BatchNorm2d` of as many features as its first input has."""
 
     cls_to_become = BatchNorm2d
-    axes = BatchNorm2d.axes
 
 
-class LazyBatchNorm3d(LazyBatchNormBase):
+class LazyBatchNorm3d(LazyBatchNormBase, axes=BatchNorm3d.axes):
     """:class:`BatchNorm3d` of as many features as its first input has."""
 
     cls_to_become = BatchNorm3d
-    axes = BatchNorm3d.axes

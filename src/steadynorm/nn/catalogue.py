@@ -1,5 +1,6 @@
 """One row a method: what it is, where it comes from, what its layers promise. Tests and tables read it."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,14 +8,23 @@ from typing import Any
 from torch.nn import Module
 
 from .. import functional
-from . import batchnorm, frozen, synchronization, variants
+from .batchnorm import *
+from .domain import *
+from .frozen import *
+from .ghost import *
+from .lp import *
+from .noisy import *
+from .renorm import *
+from .sync import *
+from .weighted import *
+from .whitening import *
 
-__all__ = ["CATALOGUE", "Method"]
+BATCH_STATE = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to normalize."""
+    """What a method is: a function and its layers, where it comes from, and when to take it."""
 
     name: str
     """How it is called in tables and in :func:`convert_`."""
@@ -28,12 +38,12 @@ class Method:
     """Its formula in :mod:`steadynorm.functional`."""
     layers: Mapping[int, type[Module]]
     """Its layer for 1, 2 and 3 spatial dimensions; the first also takes input without any."""
-    state: tuple[str, ...]
-    """The keys of its state_dict, in order, with default arguments."""
     when: str
     """When to use it."""
     when_not: str
     """When not."""
+    state: tuple[str, ...] = BATCH_STATE
+    """The keys of its state_dict, in order, with default arguments."""
     lazy_layers: Mapping[int, type[Module]] = field(default_factory=dict)
     """The same, for layers that learn their number of features from the first input."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -53,9 +63,8 @@ CATALOGUE: tuple[Method, ...] = (
         "Covariate Shift, arXiv:1502.03167",
         equation="Algorithm 1 (training), Algorithm 2 (inference)",
         function=functional.batch_norm,
-        layers={1: batchnorm.BatchNorm1d, 2: batchnorm.BatchNorm2d, 3: batchnorm.BatchNorm3d},
-        lazy_layers={1: batchnorm.LazyBatchNorm1d, 2: batchnorm.LazyBatchNorm2d, 3: batchnorm.LazyBatchNorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d},
+        lazy_layers={1: LazyBatchNorm1d, 2: LazyBatchNorm2d, 3: LazyBatchNorm3d},
         when="Convolutional and dense networks trained on batches of 16 and more a device, drawn at random.",
         when_not="Batches of a few examples; batches that mix domains or are ordered; where an example's output must "
         "not depend on its companions.",
@@ -66,8 +75,7 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Ioffe & Szegedy 2015, arXiv:1502.03167; in fine-tuning, He et al. 2016, arXiv:1512.03385",
         equation="Algorithm 2, line 11",
         function=functional.normalize,
-        layers={1: frozen.FrozenBatchNorm1d, 2: frozen.FrozenBatchNorm2d, 3: frozen.FrozenBatchNorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: FrozenBatchNorm1d, 2: FrozenBatchNorm2d, 3: FrozenBatchNorm3d},
         when="Fine-tuning a pretrained backbone on small batches, or on data that must not move its statistics.",
         when_not="Training from scratch: the statistics would stay at mean 0 and variance 1.",
         by_batch=False,
@@ -83,8 +91,7 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Ioffe & Szegedy 2015, arXiv:1502.03167; across processes, Peng et al. 2018, MegDet, arXiv:1711.07240",
         equation="Algorithm 1, over the joined batch",
         function=functional.batch_norm,
-        layers=dict.fromkeys((1, 2, 3), synchronization.SyncBatchNorm),
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers=dict.fromkeys((1, 2, 3), SyncBatchNorm),
         when="Data-parallel training with a few examples a process: detection, segmentation, large images.",
         when_not="Enough examples on every process: each layer costs two exchanges a step.",
     ),
@@ -94,8 +101,7 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Hoffer, Hubara & Soudry 2017, Train longer, generalize better, arXiv:1705.08741",
         equation="Algorithm 1",
         function=functional.ghost_batch_norm,
-        layers={1: variants.GhostBatchNorm1d, 2: variants.GhostBatchNorm2d, 3: variants.GhostBatchNorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: GhostBatchNorm1d, 2: GhostBatchNorm2d, 3: GhostBatchNorm3d},
         when="Large batches, where the noise of small ones is wanted back; to study small ones at a fixed size.",
         when_not="Batches that are small already.",
         options={"ghost_batch_size": 2},
@@ -106,12 +112,11 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Ioffe 2017, Batch Renormalization, arXiv:1702.03275",
         equation="Algorithm 1",
         function=functional.batch_renorm,
-        layers={1: variants.BatchRenorm1d, 2: variants.BatchRenorm2d, 3: variants.BatchRenorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: BatchRenorm1d, 2: BatchRenorm2d, 3: BatchRenorm3d},
         when="Batches of 2 to 8 examples, or of dependent ones, in training long enough for a ramp.",
         when_not="Training of a few hundred steps: the running statistics that it leans on are not there yet.",
         exempt={
-            "test_gradcheck": "r and d stop the gradient; tests/nn/variants/test_renorm.py holds them",
+            "test_gradcheck": "r and d stop the gradient; tests/nn/test_renorm.py holds them",
             "track_running_stats=False": "r and d need running statistics",
         },
     ),
@@ -121,16 +126,12 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Chang et al. 2019, Domain-Specific Batch Normalization, arXiv:1906.03950",
         equation="Sec 3",
         function=functional.batch_norm,
-        layers={1: variants.DomainBatchNorm1d, 2: variants.DomainBatchNorm2d, 3: variants.DomainBatchNorm3d},
-        state=tuple(
-            f"domain_{d}.{k}"
-            for d in ("one", "two")
-            for k in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-        ),
+        layers={1: DomainBatchNorm1d, 2: DomainBatchNorm2d, 3: DomainBatchNorm3d},
+        state=tuple(f"domain_{d}.{k}" for d in ("one", "two") for k in BATCH_STATE),
         when="Source and target, clean and adversarial, real and generated: each batch from one of them.",
         when_not="The domain of an example is unknown when the model is used.",
         options={"domains": ("one", "two")},
-        exempt={"test_compile": "the graph breaks at the switch; tests/nn/variants/test_domain.py compiles it"},
+        exempt={"test_compile": "the graph breaks at the switch; tests/nn/test_domain.py compiles it"},
     ),
     Method(
         name="lp",
@@ -138,8 +139,7 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Santurkar et al. 2018, How Does Batch Normalization Help Optimization?, arXiv:1805.11604",
         equation="Sec 3.3",
         function=functional.lp_batch_norm,
-        layers={1: variants.LpBatchNorm1d, 2: variants.LpBatchNorm2d, 3: variants.LpBatchNorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: LpBatchNorm1d, 2: LpBatchNorm2d, 3: LpBatchNorm3d},
         when="To study what the division is good for.",
         when_not="To train a model for use: nothing speaks for it over batch norm there.",
         options={"p": 1},
@@ -150,8 +150,7 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Santurkar et al. 2018, How Does Batch Normalization Help Optimization?, arXiv:1805.11604",
         equation="Algorithm 1 of the appendix",
         function=functional.noisy_batch_norm,
-        layers={1: variants.NoisyBatchNorm1d, 2: variants.NoisyBatchNorm2d, 3: variants.NoisyBatchNorm3d},
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        layers={1: NoisyBatchNorm1d, 2: NoisyBatchNorm2d, 3: NoisyBatchNorm3d},
         when="To study whether stable distributions are what batch norm is good for.",
         when_not="To train a model for use.",
     ),
@@ -161,13 +160,11 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Huang et al. 2018, Decorrelated Batch Normalization, arXiv:1804.08450",
         equation="Algorithm 1",
         function=functional.whitening_norm,
-        layers={1: variants.WhiteningNorm1d, 2: variants.WhiteningNorm2d, 3: variants.WhiteningNorm3d},
+        layers={1: WhiteningNorm1d, 2: WhiteningNorm2d, 3: WhiteningNorm3d},
         state=("weight", "bias", "running_mean", "num_batches_tracked", "running_cov"),
         when="To study full whitening; small groups where features are strongly correlated.",
         when_not="Many features a group: cost grows with their cube, and a batch must hold more values than that.",
-        exempt={
-            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_layers.py has its own"
-        },
+        exempt={"test_properties": "a bad feature takes its group with it; tests/nn/test_methods.py has its own"},
     ),
     Method(
         name="iternorm",
@@ -175,29 +172,28 @@ CATALOGUE: tuple[Method, ...] = (
         paper="Huang et al. 2019, Iterative Normalization, arXiv:1904.03441",
         equation="Algorithm 1",
         function=functional.iter_norm,
-        layers={1: variants.IterNorm1d, 2: variants.IterNorm2d, 3: variants.IterNorm3d},
+        layers={1: IterNorm1d, 2: IterNorm2d, 3: IterNorm3d},
         state=("weight", "bias", "running_mean", "num_batches_tracked", "running_cov"),
         when="Whitening by matrix products alone; small batches whose small directions should stay small.",
         when_not="Where batch norm does: it costs a covariance a layer.",
-        exempt={
-            "test_properties": "a bad feature takes its group with it; tests/nn/variants/test_layers.py has its own"
-        },
+        exempt={"test_properties": "a bad feature takes its group with it; tests/nn/test_methods.py has its own"},
     ),
     Method(
-        name="weighed",
+        name="weighted",
         summary="Batch norm whose inference gives each example's own statistics a share.",
         paper="Summers & Dinneen 2020, Four Things Everyone Should Know to Improve Batch Normalization, "
         "arXiv:1906.03548",
         equation="Inference Example Weighing",
-        function=functional.example_weighed_norm,
-        layers={
-            1: variants.ExampleWeighedBatchNorm1d,
-            2: variants.ExampleWeighedBatchNorm2d,
-            3: variants.ExampleWeighedBatchNorm3d,
-        },
-        state=("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        function=functional.example_weighted_norm,
+        layers={1: ExampleWeightedBatchNorm1d, 2: ExampleWeightedBatchNorm2d, 3: ExampleWeightedBatchNorm3d},
         when="A network trained on small batches: choose the share on validation data, train nothing.",
         when_not="Where inference must be one affine map, to be folded; without positions (N, C).",
         options={"alpha": 0.1},
     ),
 )
+
+
+def layer_names() -> list[str]:
+    """Return the public names of all files that have a row: the layers, and what goes with them."""
+    files = dict.fromkeys(sys.modules[row.layers[1].__module__] for row in CATALOGUE)
+    return [name for file in files for name in file.__all__]

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError
-from ..functional.tensors import widen
+from ..functional._tensors import widen
 from .base import NormBase
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .dispatch import by_statistics
 
 __all__ = ["FrozenBatchNorm1d", "FrozenBatchNorm2d", "FrozenBatchNorm3d"]
 
@@ -47,36 +46,22 @@ class FrozenBatchNormBase(NormBase):
 
     affine_frozen = False
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-        activation: str | None = None,
-    ) -> None:
-        if not track_running_stats:
+    def __init__(self, *args: Any, **others: Any) -> None:
+        super().__init__(*args, **others)
+        if self.running_mean is None:
             raise ArgumentError(
                 "a frozen layer needs running statistics, received track_running_stats=False: leave it out"
             )
-        super().__init__(num_features, eps, momentum, affine, True, device, dtype, bias=bias, activation=activation)
         self.requires_grad_(False)
 
     def _is_by_batch(self) -> bool:
         return False
 
-    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        affine = self.weight, self.bias
+    def _constants(self) -> tuple[Any, ...]:
+        mean, var, *affine = super()._constants()
         if self.affine_frozen:
-            affine = tuple(None if v is None else v.detach() for v in affine)  # type: ignore[assignment]
-        # A layer of torch that has been frozen may have 16-bit statistics.
-        statistics = widen(self.running_mean), widen(self.running_var)  # type: ignore[arg-type]
-        return by_statistics(x, residual, *affine, *statistics, self.eps, self.activation)
+            affine = [None if v is None else v.detach() for v in affine]
+        return widen(mean), widen(var), *affine  # a layer of torch that has been frozen may have 16-bit statistics
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict[str, Any], *args: Any
@@ -92,25 +77,17 @@ class FrozenBatchNormBase(NormBase):
         super()._load_from_state_dict(given, prefix, local_metadata, *args)
 
 
-class FrozenBatchNorm1d(FrozenBatchNormBase):
+class FrozenBatchNorm1d(FrozenBatchNormBase, axes=BatchNorm1d.axes):
     """For (N, C) or (N, C, L) input; all else as in :class:`FrozenBatchNormBase`."""
 
-    axes = BatchNorm1d.axes
 
-
-class FrozenBatchNorm2d(FrozenBatchNormBase):
+class FrozenBatchNorm2d(FrozenBatchNormBase, axes=BatchNorm2d.axes):
     """For (N, C, H, W) input; all else as in :class:`FrozenBatchNormBase`."""
 
-    axes = BatchNorm2d.axes
 
-
-class FrozenBatchNorm3d(FrozenBatchNormBase):
+class FrozenBatchNorm3d(FrozenBatchNormBase, axes=BatchNorm3d.axes):
     """For (N, C, D, H, W) input; all else as in :class:`FrozenBatchNormBase`."""
 
-    axes = BatchNorm3d.axes
 
-
-class FrozenBatchNorm(FrozenBatchNormBase):
+class FrozenBatchNorm(FrozenBatchNormBase, axes=(*BatchNorm1d.axes, *BatchNorm2d.axes, *BatchNorm3d.axes)):
     """For 2-D to 5-D input: what a synchronized batch norm, which takes all of them, becomes when it is frozen."""
-
-    axes = (*BatchNorm1d.axes, *BatchNorm2d.axes, *BatchNorm3d.axes)

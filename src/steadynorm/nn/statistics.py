@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.parameter import is_lazy
 
-from ..functional.tensors import wide_dtype
+from .._torch import buffers_of
+from ..functional._tensors import wide_dtype
 
 __all__ = ["WideStatistics"]
 
@@ -29,12 +30,12 @@ class WideStatistics(Module):
     def widen_statistics(self) -> None:
         """Replace statistics that are narrower than float32 by their float32 values."""
         for name in self.statistics:
-            statistic = self._buffers.get(name)
+            statistic = buffers_of(self).get(name)
             if statistic is not None and not is_lazy(statistic) and statistic.dtype != wide_dtype(statistic.dtype):
                 setattr(self, name, statistic.to(wide_dtype(statistic.dtype)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        statistics = {id(self._buffers.get(name)) for name in self.statistics}
+        statistics = {id(buffers_of(self).get(name)) for name in self.statistics}
 
         def convert(tensor: Tensor) -> Tensor:
             converted = fn(tensor)

@@ -1,20 +1,18 @@
 """Gradient accumulation: the running statistics of several micro-batches, as of the one batch that they stand for."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ModelError
-from ..functional import Moments, RunningStatistics, batch_moments, merge_moments, update_running_statistics
-from ..nn.recomputation import is_recomputation
-from ..nn.variants.base import VariantBase
-from .layers import normalization_layers, uncompiled
+from ..functional import Moments, RunningStatistics, batch_moments, merge_moments
+from ..nn.moving import is_recomputation, move_towards
+from .layers import layers_of
 from .pause import paused_statistics
+from .watch import given_to, hooked
 
 __all__ = ["accumulated_statistics"]
 
@@ -49,63 +47,42 @@ def accumulated_statistics(model: nn.Module) -> Iterator[None]:
 
     Raises: ModelError for layers that keep other statistics than mean and variance; ArgumentError if it is no module.
     """
-    root = uncompiled(model)
-    layers = [layer for layer in normalization_layers(root) if isinstance(layer.module, _BatchNorm)]
+    layers = [layer for layer in layers_of(model) if layer.is_batch_norm]
     for layer in layers:
-        if not _keeps_mean_and_variance(layer.module):
+        if layer.why_no_variances:
             raise ModelError(
                 f"accumulation needs layers that keep mean and variance, received {layer.kind} at {layer.name}: it "
                 "averages something else"
             )
-    groups: dict[_BatchNorm, Moments] = {}
-    with ExitStack() as stack:
-        stack.enter_context(paused_statistics(root))
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for layer in layers:
-            hook = _collect(layer.module, groups)
-            stack.callback(layer.module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-        yield
-    for module, moments in groups.items():
-        _update(module, moments)
-
-
-def _keeps_mean_and_variance(module: nn.Module) -> bool:
-    return not isinstance(module, VariantBase) or type(module)._stored is VariantBase._stored
-
-
-def _collect(layer: Any, groups: dict[_BatchNorm, Moments]) -> Any:
-    signature = inspect.signature(layer.forward)
+    groups: dict[nn.Module, Moments] = {}
 
     @torch.no_grad()
     def see(module: Any, args: Any, kwargs: Any) -> None:
         tracks = module.training and module.track_running_stats and module.running_mean is not None
         if not tracks or is_recomputation():
             return
-        given = signature.bind(*args, **kwargs).arguments
-        x = next(iter(given.values()))
+        x, mask = given_to(module, args, kwargs)
         if x.dim() < 2 or x.shape[1] != module.num_features:
             return  # the layer says so better
-        moments = batch_moments(x, mask=given.get("mask"))
-        wide = Moments(*(v.double() for v in moments))
+        wide = Moments(*(v.double() for v in batch_moments(x, mask=mask)))
         groups[module] = merge_moments(groups[module], wide) if module in groups else wide
 
-    return see
+    with ExitStack() as stack:
+        stack.enter_context(paused_statistics(model))
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(hooked([layer.module for layer in layers], see))
+        yield
+    for module, moments in groups.items():
+        _update(module, moments)
 
 
-@torch.no_grad()
 def _update(module: Any, moments: Moments) -> None:
-    tracked = module.num_batches_tracked
-    skipped = getattr(module, "skipped_updates", None)
     mean: Tensor = module.running_mean
+    tracked, skipped = module.num_batches_tracked, getattr(module, "skipped_updates", None)
     running = RunningStatistics(
         mean,
         module.running_var,
         mean.new_zeros((), dtype=torch.int64) if tracked is None else tracked,
         torch.zeros_like(mean, dtype=torch.int64) if skipped is None else skipped,
     )
-    moved = update_running_statistics(
-        running, moments.mean, moments.unbiased_var, momentum=module.momentum, present=moments.count > 0
-    )
-    for buffer, value in zip((mean, module.running_var, tracked, skipped), moved, strict=True):
-        if buffer is not None:
-            buffer.copy_(value)
+    move_towards(running, moments.mean, moments.unbiased_var, module.momentum, moments.count > 0)

@@ -4,15 +4,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from .._torch import buffers_of
 from ..nn.batchnorm import BatchNormBase
-from .layers import normalization_layers, uncompiled
+from .layers import PAUSED, layers_of
 
-__all__ = ["is_paused", "paused_statistics"]
+__all__ = ["paused_statistics"]
 
 
 @dataclass
@@ -25,7 +25,6 @@ class _Pause:
 
 
 _lock = threading.Lock()
-_paused: WeakKeyDictionary[_BatchNorm, _Pause] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -45,8 +44,8 @@ def paused_statistics(model: nn.Module) -> Iterator[None]:
 
     Raises: ArgumentError if it is no module.
     """
-    layers = [layer.module for layer in normalization_layers(uncompiled(model)) if isinstance(layer.module, _BatchNorm)]
-    entered: list[_BatchNorm] = []
+    layers = [layer.module for layer in layers_of(model) if layer.is_batch_norm]
+    entered: list[nn.Module] = []
     try:
         for layer in layers:
             with _lock:
@@ -59,30 +58,25 @@ def paused_statistics(model: nn.Module) -> Iterator[None]:
                 _leave(layer)
 
 
-def is_paused(layer: nn.Module) -> bool:
-    """Whether a layer is in a block of :func:`paused_statistics`."""
-    return layer in _paused or getattr(layer, "_pauses", 0) > 0
-
-
-def _enter(layer: _BatchNorm) -> None:
+def _enter(layer: Any) -> None:
     if isinstance(layer, BatchNormBase):
         layer._pauses += 1
-    elif layer in _paused:
-        _paused[layer].blocks += 1
+    elif layer in PAUSED:
+        PAUSED[layer].blocks += 1
     else:
-        own = {name: layer._buffers.get(name) for name in ("running_mean", "running_var", "num_batches_tracked")}
-        _paused[layer] = _Pause(1, layer.momentum, own)
-        layer._buffers.update({name: v if v is None else v.clone() for name, v in own.items()})
+        buffers = buffers_of(layer)
+        PAUSED[layer] = _Pause(1, layer.momentum, dict(buffers))
+        buffers.update({name: v if v is None else v.clone() for name, v in buffers.items()})
         layer.momentum = 0.0
 
 
-def _leave(layer: _BatchNorm) -> None:
+def _leave(layer: Any) -> None:
     if isinstance(layer, BatchNormBase):
         layer._pauses -= 1
         return
-    pause = _paused[layer]
+    pause = PAUSED[layer]
     pause.blocks -= 1
     if pause.blocks == 0:
-        del _paused[layer]
+        del PAUSED[layer]
         layer.momentum = pause.momentum
-        layer._buffers.update(pause.buffers)
+        buffers_of(layer).update(pause.buffers)

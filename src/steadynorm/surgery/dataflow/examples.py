@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
+from ..._torch import tree_map_only
 from ...errors import ArgumentError, ModelError
+from ..watch import device_of
 
 __all__ = ["Example", "other_sizes", "read_examples", "run", "tensors_in"]
 
@@ -70,8 +71,7 @@ def run(model: nn.Module, example: Example, within: AbstractContextManager[Any] 
 
     Raises: ModelError, from what the model raised.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
+    device, tensors = device_of(model), (*model.parameters(), *model.buffers())
     copied = tree_map_only(Tensor, lambda t: t.detach().to(device, copy=True), (example.args, dict(example.kwargs)))
     cuda = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
     # compiled functions inside the model run as they are written; without dynamo nothing has been compiled yet

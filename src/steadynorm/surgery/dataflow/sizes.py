@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ import torch
 
 __all__ = ["DECIDE", "Condition", "Decider", "Size", "place"]
 
-WITHOUT_INTEREST = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
+WITHOUT_INTEREST = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from ..._torch import Dispatch, hook_tables, tree_leaves, without_torch_function
 from ...errors import ModelError
 from .examples import Example, other_sizes, run, tensors_in
 from .movements import movement
@@ -133,7 +132,7 @@ class _Recorder(TorchFunctionMode):
         self.flow = DataFlow()
         self._model, self._is_layer = model, is_layer
         self._names = {module: name or "the model" for name, module in model.named_modules()}
-        self._watched = {m for m in self._names if m._forward_hooks or m._forward_pre_hooks}  # by hooks of the user's
+        self._watched = {m for m in self._names if any(hook_tables(m)[:2])}  # by hooks of the user's
         self._own = {id(t) for t in (*model.parameters(), *model.buffers())}
         self._values: dict[int, tuple[ref[Tensor], Value]] = {}
         self._stack: list[nn.Module] = []
@@ -280,16 +279,16 @@ class _Recorder(TorchFunctionMode):
             value.uses.append((Call("something that keeps it"), 0))
 
 
-class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Beneath(Dispatch):
     """Sees the operations that come from where no function of Python is called, such as TorchScript and extensions."""
 
     def __init__(self, recorder: _Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        with torch._C.DisableTorchFunction():
+        with without_torch_function():
             result = func(*args, **kwargs)
         if not self.recorder.is_inside:
             self.recorder.function(func, func.__name__, args, kwargs, result)

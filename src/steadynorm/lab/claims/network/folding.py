@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ....functional import fold_affine, fold_weights_before, normalize
 from ....nn import BatchNorm1d, BatchNorm2d
-from ....surgery.folding.fold import fold
+from ....surgery.fold import fold
 from ...claim import Drawn, Part, generator, relative
 
 

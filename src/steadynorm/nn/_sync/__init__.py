@@ -1,0 +1,1 @@
+"""What synchronized batch norm needs: the exchange between ranks, its gradients, and who is absent."""

@@ -1,0 +1,62 @@
+"""Batch normalization whose inference weighs in each example's own statistics, as a layer."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .._renamed import old_names
+from ..functional.weighted import check_alpha, example_weighted_norm
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from .finishing import finish, wide_affine
+
+__all__ = ["ExampleWeightedBatchNorm1d", "ExampleWeightedBatchNorm2d", "ExampleWeightedBatchNorm3d"]
+
+
+class ExampleWeightedBatchNormBase(BatchNormBase):
+    r"""Batch normalization in training; in evaluation each example's own statistics have a share α beside the running.
+
+    .. math:: \mu_i = \alpha\,\mathrm E[x_i] + (1-\alpha)\,\mathrm E[x]
+
+    In training an example is one of the m that make its statistics, in evaluation it is not: giving it a share again
+    narrows the gap, the more the smaller m was. It needs no training: load a trained batch norm's state_dict and choose
+    α on validation data.
+
+    Reference: Summers & Dinneen 2020 (arXiv:1906.03548), *Inference Example Weighing*; the formula is
+    :func:`steadynorm.functional.example_weighted_norm`.
+
+    In evaluation it is no affine map with constants, so it cannot be folded into a convolution.
+
+    Args:
+        alpha: α, between 0 and 1; 0 is batch norm.
+        others: as of :class:`steadynorm.nn.BatchNorm2d`, whose state_dict it shares.
+
+    Raises: as batch norm does; ArgumentError for α.
+    """
+
+    def __init__(self, *args: Any, alpha: float, **others: Any) -> None:
+        check_alpha(alpha)
+        super().__init__(*args, **others)
+        self.alpha = alpha
+
+    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        mean, var, *affine = self._constants()
+        y = example_weighted_norm(x, mean, var, *wide_affine(*affine), alpha=self.alpha, eps=self.eps, mask=mask)
+        return finish(y, residual, self.activation)
+
+
+class ExampleWeightedBatchNorm1d(ExampleWeightedBatchNormBase, BatchNorm1d):
+    """For (N, C) or (N, C, L) input; all else as in :class:`ExampleWeightedBatchNormBase`."""
+
+
+class ExampleWeightedBatchNorm2d(ExampleWeightedBatchNormBase, BatchNorm2d):
+    """For (N, C, H, W) input; all else as in :class:`ExampleWeightedBatchNormBase`."""
+
+
+class ExampleWeightedBatchNorm3d(ExampleWeightedBatchNormBase, BatchNorm3d):
+    """For (N, C, D, H, W) input; all else as in :class:`ExampleWeightedBatchNormBase`."""
+
+
+OLD_NAMES = {f"ExampleWeighedBatchNorm{d}d": f"ExampleWeightedBatchNorm{d}d" for d in (1, 2, 3)}
+
+if not TYPE_CHECKING:
+    __getattr__ = old_names(__name__, OLD_NAMES)
