@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from steadynorm.lab.claims.catalogue import committed_records
+from steadynorm.lab.catalogue import committed_records
 from steadynorm.pages.explainer import article
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "article.md"

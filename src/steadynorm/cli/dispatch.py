@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "EXTRA", "main"]
 
-# A file of this folder each, which holds a dataclass of the same name, capitalized.
+# A file of this folder each, which holds a dataclass: `fold` is FoldCommand.
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, or settle claims of the literature, on this machine",
     "claims": "list every claim of the literature that is settled here, with its last verdict",
@@ -33,7 +33,7 @@ COMMANDS = {
     "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",
     "bench": "measure our layers beside those of torch on this machine",
-    "explain": "write a page that explains batch normalization by five figures to be dragged, and open it",
+    "explain": "write a page that explains batch normalization in figures to be dragged, and open it",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
 EXTRA = "pip install 'steadynorm[lab]'"
@@ -98,7 +98,7 @@ def _load(name: str, flags: Sequence[str]) -> Command:
     """Parse the flags of one command; on wrong use or ``--help`` tyro says what is to say and exits."""
     import tyro
 
-    kind: type[Command] = getattr(import_module(f".{name}", __package__), name.capitalize())
+    kind: type[Command] = getattr(import_module(f".{name}", __package__), f"{name.capitalize()}Command")
     return tyro.cli(
         kind,
         prog=f"steadynorm {name}",

@@ -1,4 +1,4 @@
-"""``steadynorm explain``: the page with the five figures."""
+"""``steadynorm explain``: the page of the figures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import tyro
 from .command import Command, OutputFile, Switch
 from .exits import DONE
 
-__all__ = ["Explain"]
+__all__ = ["ExplainCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Command):
-    """Write a page that explains batch normalization by five figures to be dragged, and open it in a browser.
+class ExplainCommand(Command):
+    """Write a page that explains batch normalization in figures to be dragged, and open it in a browser.
 
     The page is one file that works offline. Its numbers are computed now, by this package.
 
@@ -26,7 +26,7 @@ class Explain(Command):
 
       steadynorm explain                                        explainer.html, here
       steadynorm explain -o page.html --no-open
-      steadynorm explain --record runs/ladder-digits/*/result.json   your own run in the fifth figure
+      steadynorm explain --record runs/ladder-digits/*/result.json   your own run in the ladder's figure
     """
 
     output: OutputFile = None
@@ -38,8 +38,9 @@ class Explain(Command):
 
     def run(self) -> int:
         """Write the page, print where it is, and open it."""
-        from ..lab.claims.catalogue import committed_records
-        from ..lab.records import load_record, write_beside
+        from ..files import write_beside
+        from ..lab.catalogue import committed_records
+        from ..lab.records import load_record
         from ..pages.explainer import render
 
         page = render(committed_records(), load_record(self.record) if self.record else None)

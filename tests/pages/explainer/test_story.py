@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from browsing import until
-from steadynorm.lab.claims.catalogue import committed_records
+from steadynorm.lab.catalogue import committed_records
 from steadynorm.pages.explainer import NAMES, article, bibliography, story
 from steadynorm.pages.explainer.equations import EQUATIONS
 from steadynorm.pages.explainer.letters import LETTERS
@@ -72,10 +72,9 @@ LITERALS = {
         "34.7": "Wu & He",
         "24": "Wu & He",
         "6.2": "Singh & Shrivastava",
-        "64": "the figure’s largest batch",
     },
     "noise": {"1": "1/m"},
-    "train": {"1": "a rate to try"},
+    "train": {},
     "questions": {},
 }
 

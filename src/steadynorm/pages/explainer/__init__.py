@@ -7,6 +7,10 @@ numbers to pixels.
 ``saturation``  a mini-batch drifting over a sigmoid, and batch norm fetching it back
 ``bias``        the bias that runs away when the gradient through the mean is left out
 ``affine``      normalize, then scale and shift, and undo it
+``gradient``    how each example's gradient passes through the batch's mean and variance
+``population``  a population's variance, estimated from batches in four ways
+``folding``     a convolution and its batch norm melting into one
+``scale``       weights stretched: the same output, a shorter gradient
 ``rate``        the learning rate at which descent fails, on two losses
 ``ladder``      steps to a target accuracy, measured and as published
 ==============  ==============================================================
@@ -16,46 +20,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError, MissingExtraError
+from .names import NAMES
 
 if TYPE_CHECKING:
     from .frames import Figure
 
 __all__ = ["NAMES", "article", "figure", "render"]
 
-_STORY = (
-    "saturation",
-    "bias",
-    "affine",
-    "gradient",
-    "population",
-    "folding",
-    "scale",
-    "depth",
-    "rate",
-    "ladder",
-    "landscape",
-    "small-batches",
-    "train",
-)
-
-
-def _module(name: str) -> str:
-    return f"{__name__}.{name.replace('-', '_')}"
-
-
-NAMES = tuple(name for name in _STORY if find_spec(_module(name)))  # in the order of the story
-
 
 def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | None = None) -> str:
-    """Return the page with all five figures, one HTML document below 600 KB that opens offline.
+    """Return the page with all figures, one HTML document below 1 MB that opens offline.
 
     Args:
         claims: the records of the claims, by id, to which the page's statements are linked.
-        record: the record of the ladder that the fifth figure draws; None for the one that comes with the package.
+        record: the record of the ladder that the ladder's figure draws; None for the one that comes with the package.
 
     Raises: DataError when the record is of another claim; MissingExtraError when a library is not installed.
     """
@@ -83,10 +64,10 @@ def article(claims: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def figure(name: str) -> Figure:
-    """Return one of the five figures; a notebook shows it, with the same handles as the page.
+    """Return one of the figures; a notebook shows it, with the same handles as the page.
 
     Args:
-        name: "saturation", "bias", "affine", "rate" or "ladder".
+        name: one of :data:`NAMES`.
 
     Raises: ArgumentError for another name; MissingExtraError when the extra ``lab`` is not installed.
     """
@@ -97,7 +78,7 @@ def figure(name: str) -> Figure:
 
 def _build(name: str, record: Mapping[str, Any] | None = None) -> Figure:
     try:
-        build = import_module(_module(name)).build
+        build = import_module(f".{name}", __name__).build
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"figures need {error.name}, which is not installed; run: pip install 'steadynorm[lab]'"

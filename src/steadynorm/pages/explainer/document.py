@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import NAMES, bibliography
+from . import bibliography
 from .equations import EQUATIONS
+from .names import NAMES
 from .story import Body, Record, Teller, environment, texts
 
 __all__ = ["document"]
@@ -56,13 +57,11 @@ class Document(Teller):
         return f"Eq {number}"
 
     def figure(self, name: str, caller: Body) -> str:
-        if name not in NAMES:
-            return ""
         head = f'**{self.fig(name)}**, on the page that `steadynorm explain` writes, or `sn.figure("{name}")`.'
         return _quoted(f"{head} {caller().strip()}")
 
     def fig(self, name: str) -> str:
-        return f"Figure {NAMES.index(name) + 1}" if name in NAMES else ""
+        return f"Figure {NAMES.index(name) + 1}"
 
     def note(self, caller: Body) -> str:
         return _quoted(f"*Note.* {caller().strip()}")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from ... import functional as F
-from ..results.figures import DASHES
+from ..common import DASHES
 from .drawing import INK, QUIET, draw, rows
 from .frames import Choice, Figure, Slider
 
@@ -98,9 +98,9 @@ def build() -> Figure:
         name="population",
         caption=f"Four estimates of a variance that is {VARIANCE:g}, each the mean over {REPEATS[0]} repeats "
         f"({REPEATS[1]} of the maps); the band holds 90 % of the repeats of one of them. On the left more and more "
-        "batches of one size, on the right as many batches of another size. “All values” is the variance of everything seen, taken "
-        "at once; the moving average has momentum 0.1 and starts at 1. In the maps half of the variance lies between "
-        "images. Drag either chart sideways.",
+        "batches of one size, on the right as many batches of another size. “All values” is the variance of everything "
+        "seen, taken at once; the moving average has momentum 0.1 and starts at 1. In the maps half of the variance "
+        "lies between images. Drag either chart sideways.",
         sentence=f"After {BATCHES[count]} batches of {SIZES[size]} independent values of variance {VARIANCE:g}: "
         f"{told}.",
         picture=_picture(shown[0, size, ..., 0]),

@@ -36,11 +36,12 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from . import NAMES, bibliography
+from . import bibliography
 from .cube import METHODS, cube
 from .equations import EQUATIONS
 from .frames import Figure
 from .letters import LETTERS, is_mathematics, mark
+from .names import NAMES
 from .numerals import scientific
 
 __all__ = ["MARKS", "Body", "Page", "Part", "Record", "Teller", "environment", "parts", "texts"]
@@ -146,13 +147,11 @@ class Page(Teller):
         return f'<a href="#eq-{number}">Eq {number}</a>'
 
     def figure(self, name: str, caller: Body) -> str:
-        if name not in self._figures:
-            return ""
         number, attempt = NAMES.index(name) + 1, Markup(self._html(caller()))
         return self._template("figure.html", figure=self._figures[name], number=number, attempt=attempt)
 
     def fig(self, name: str) -> str:
-        return f'<a href="#figure-{name}">Figure {NAMES.index(name) + 1}</a>' if name in self._figures else ""
+        return f'<a href="#figure-{name}">Figure {NAMES.index(name) + 1}</a>'
 
     def note(self, caller: Body) -> str:
         return self._block(f'<aside class="note">{self._html(caller())}</aside>')
