@@ -1,0 +1,89 @@
+"""What a rule is, what it is given, and how the rules are found: each is a file in ``rules/``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.distributed import ProcessGroup
+from torch.optim import Optimizer
+
+from ..surgery.layers import Layer, layers_of
+from .finding import Finding
+
+if TYPE_CHECKING:
+    from .evidence import Evidence
+    from .step import Step
+
+__all__ = ["Case", "Rule", "all_rules"]
+
+
+@dataclass
+class Case:
+    """One model, and all that is known of it; a part that a rule needs and that is None keeps the rule from running."""
+
+    model: nn.Module
+    """As it was given, with what wraps it."""
+    root: nn.Module
+    """Without a compiler's wrapper."""
+    evidence: Evidence | None = None
+    step: Step | None = None
+    optimizer: Optimizer | None = None
+    reference: nn.Module | None = None
+    process_group: ProcessGroup | None = None
+    steps: int | None = None
+    micro_batches: int = 1
+
+    def __post_init__(self) -> None:
+        self.layers: list[Layer] = [layer for layer in layers_of(self.root) if not layer.why_unready]
+
+    @property
+    def batch_norms(self) -> list[Layer]:
+        """The layers that take statistics over examples when they train."""
+        return [layer for layer in self.layers if layer.is_batch_norm]
+
+    @property
+    def moving(self) -> list[Layer]:
+        """The batch norms with a running mean and variance that training moves."""
+        return [v for v in self.batch_norms if not (v.why_no_statistics or v.why_no_variances or self.holds(v))]
+
+    def holds(self, layer: Layer) -> bool:
+        """Whether a layer is kept from training: frozen, or in evaluation while the model trains."""
+        return bool(layer.why_constant) or (self.root.training and not layer.module.training)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A file of ``rules/``: its name is the rule's, its docstring the documentation, ``check`` yields findings."""
+
+    id: str
+    check: Callable[[Case], Iterable[Finding]]
+    doc: str
+    needs: tuple[str, ...]
+    """The parts of a :class:`Case` without which it does not run."""
+    supersedes: tuple[str, ...]
+    """Rules whose findings of a layer this one explains: they are then left out."""
+
+    @property
+    def title(self) -> str:
+        """The first line of its documentation."""
+        return self.doc.partition("\n")[0]
+
+
+@cache
+def all_rules() -> Mapping[str, Rule]:
+    """Return the rules by id, in the order of their files."""
+    found = {}
+    package: Any = import_module(f"{__package__}.rules")
+    for file in iter_modules(package.__path__):
+        module = import_module(f"{package.__name__}.{file.name}")
+        id, doc = file.name.replace("_", "-"), inspect.cleandoc(module.__doc__ or "")
+        needs, supersedes = getattr(module, "NEEDS", ()), getattr(module, "SUPERSEDES", ())
+        found[id] = Rule(id, module.check, doc, needs, supersedes)
+    return found
