@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,20 +12,23 @@ from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
 from ..errors import ArgumentError
+from ..surgery.biases import redundant_biases
+from ..surgery.change import preserved
 from ..surgery.layers import uncompiled
 from ..surgery.progress import track
 from ..surgery.watch import Forward, read
 from .distance import distance
-from .evidence import Evidence, examine
+from .evidence import examine
 from .finding import SEVERITIES, Diagnosis, Finding
 from .rule import Case, Rule, all_rules
-from .step import Step, take_step
+from .step import take_step
 
 __all__ = ["diagnose"]
 
 ASKED = {
     "evidence": "give batches",
     "step": "give batches",
+    "biases": "give batches",
     "optimizer": "give optimizer=",
     "reference": "give reference=, the model as it should be",
     "process_group": "give process_group=",
@@ -84,11 +87,18 @@ def diagnose(
     if isinstance(ignore, str):
         raise ArgumentError(f"ignore must be a list of patterns, received the string {ignore!r}: put it into a list")
     root = uncompiled(model)
-    case = Case(model, root, None, None, optimizer, reference, process_group, steps, micro_batches)
+    case = Case(
+        model,
+        root,
+        optimizer=optimizer,
+        reference=reference,
+        process_group=process_group,
+        steps=steps,
+        micro_batches=micro_batches,
+    )
     missing = dict(ASKED)
     if batches is not None:
-        case.evidence, case.step, why = _look(case, batches, forward, loss, max_batches)
-        missing["step"] = why
+        missing |= _look(case, batches, forward, loss, max_batches)
     ran, not_run, found = [], {}, []
     for rule in chosen:
         absent = [part for part in rule.needs if getattr(case, part) is None]
@@ -113,10 +123,8 @@ def _choose(rules: Sequence[str] | None) -> list[Rule]:
     return [rule for id, rule in known.items() if rules is None or id in rules]
 
 
-def _look(
-    case: Case, batches: Iterable[Any], forward: Forward | None, loss: Any, most: int | None
-) -> tuple[Evidence, Step | None, str]:
-    """Return what the batches show, and what a training step does, or why there is none."""
+def _look(case: Case, batches: Iterable[Any], forward: Forward | None, loss: Any, most: int | None) -> dict[str, str]:
+    """Let the case see the batches; return what could not be seen, and why."""
     first: list[Any] = []
 
     def remembering() -> Iterator[Any]:
@@ -125,13 +133,34 @@ def _look(
                 first.append(batch)
             yield batch
 
-    evidence = examine(case, remembering(), forward)
+    case.evidence = examine(case, remembering(), forward)
     if not first:
         raise ArgumentError("batches must give at least one batch, received none: is the iterator used up?")
+    missing = {}
     try:
-        return evidence, take_step(case, first[0], forward, loss), ""
+        case.step = take_step(case, first[0], forward, loss)
     except Exception as error:
-        return evidence, None, f"the training step raised {type(error).__name__}: {str(error).splitlines()[0]}"
+        missing["step"] = f"a training step on a copy raised {_said(error)}"
+    if forward is not None:
+        missing["biases"] = "the data cannot be followed through forward="
+        return missing
+    try:
+        with preserved(case.root):
+            case.biases = redundant_biases(case.root, _as_example(first[0]))
+    except Exception as error:
+        missing["biases"] = f"following the data through a copy raised {_said(error)}"
+    return missing
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _as_example(batch: Any) -> Any:
+    """Return two examples of a batch, as the tools that trace take them."""
+    if isinstance(batch, Mapping):
+        return {name: v[:2] if isinstance(v, Tensor) and v.dim() else v for name, v in batch.items()}
+    return (batch[0] if isinstance(batch, tuple | list) else batch)[:2]
 
 
 def _without_superseded(found: Sequence[Finding]) -> list[Finding]:

@@ -5,7 +5,7 @@ Letters: n how many values of a feature, N examples of a batch, m_i and v_i mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -19,7 +19,7 @@ from ..functional import Moments, batch_moments, merge_moments
 from ..nn.dispatch import moments as fused_moments
 from ..surgery.change import preserved
 from ..surgery.layers import Layer
-from ..surgery.watch import Forward, call, given_to, hooked
+from ..surgery.watch import Forward, call, device_of, given_to, hooked
 from .rule import Case
 from .wiring import Wiring
 
@@ -44,6 +44,8 @@ class Seen:
 
     layer: Layer
     rows: list[Row] = field(default_factory=list)
+    masked: bool = False
+    """Whether it is given masks."""
     broken: set[int] = field(default_factory=set)
     """Batches with values that are not finite; they are not in the rows."""
 
@@ -84,6 +86,12 @@ class Seen:
         within = _average([row.mean_scatter / row.examples for row in self.rows])
         return self.pooled.var / within if within is not None else torch.full_like(self.pooled.var, torch.nan)
 
+    @property
+    def median_effective_batch(self) -> float | None:
+        """The median of :attr:`effective_batch` over the features that vary; None where it is not known."""
+        known = self.effective_batch[torch.isfinite(self.effective_batch)] if self.rows else torch.empty(0)
+        return float(known.median()) if len(known) else None
+
 
 def _average(values: list[Tensor]) -> Tensor | None:
     finite = [v for v in values if bool(torch.isfinite(v).all())]
@@ -121,7 +129,7 @@ def examine(case: Case, batches: Iterable[Any], forward: Forward | None) -> Evid
     training by their running ones.
     """
     evidence = Evidence({}, {}, Wiring(), [], [])
-    batch = None
+    draws = False
     with preserved(case.root), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for number, batch in enumerate(batches):
             random = torch.get_rng_state()
@@ -133,17 +141,12 @@ def examine(case: Case, batches: Iterable[Any], forward: Forward | None) -> Evid
                 else:
                     call(case.root, batch, forward)
             if number == 0:
-                draws = not torch.equal(random, torch.get_rng_state()) or case_on_gpu(case)
+                draws = not torch.equal(random, torch.get_rng_state()) or device_of(case.root).type != "cpu"
             if draws:
                 with _normalizing(case, evidence.without_dropout, number, [], training=False):
                     call(case.root, batch, forward)
             evidence.batches += 1
     return evidence
-
-
-def case_on_gpu(case: Case) -> bool:
-    """Whether random numbers may be drawn where the processor's generator does not show it."""
-    return any(p.device.type != "cpu" for p in case.root.parameters())
 
 
 def _tensors(tree: Any) -> list[Tensor]:
@@ -167,6 +170,7 @@ def _normalizing(
     def see(module: nn.Module, args: Any, kwargs: Any) -> None:
         x, mask = given_to(module, args, kwargs)
         known = seen.setdefault(module, Seen(layers[module]))
+        known.masked |= mask is not None
         row, each = _row(number, x.detach(), mask)
         if not bool(torch.isfinite(row.moments.mean + row.moments.var).all()):
             known.broken.add(number)
@@ -190,7 +194,7 @@ def _normalizing(
 
 def _row(number: int, x: Tensor, mask: Tensor | None) -> tuple[Row, Tensor]:
     """Return the statistics of one batch, from those of its examples, whose means come along."""
-    count, mean, var = (_each_masked(x, mask) if mask is not None else _each(x))
+    count, mean, var = _each_masked(x, mask) if mask is not None else _each(x)
     count = count.unsqueeze(1)
     of_means = batch_moments(mean, weights=count)
     values = count.sum()

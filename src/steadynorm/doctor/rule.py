@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -34,6 +34,8 @@ class Case:
     """Without a compiler's wrapper."""
     evidence: Evidence | None = None
     step: Step | None = None
+    biases: Mapping[str, Sequence[str]] | None = None
+    """Each layer whose bias is cancelled, and the batch norms that do it."""
     optimizer: Optimizer | None = None
     reference: nn.Module | None = None
     process_group: ProcessGroup | None = None

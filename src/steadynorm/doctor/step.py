@@ -31,9 +31,7 @@ class Step:
     """‖∂loss/∂x · σ‖ at its input x: how much the loss changes if x does by its own deviation. In the order of calls."""
 
 
-def take_step(
-    case: Case, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None
-) -> Step:
+def take_step(case: Case, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None) -> Step:
     """Run forward and backward in training on a copy of the model. Without a loss the outputs' gradient is random."""
     with preserved(case.root):
         copy = duplicate(case.root)

@@ -19,7 +19,19 @@ from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
 
-__all__ = ["COUNT", "FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "bare", "is_normalization", "layers_of", "uncompiled"]
+__all__ = [
+    "COUNT",
+    "FREEZING",
+    "PAUSED",
+    "SYNCHRONIZING",
+    "TORCH",
+    "Layer",
+    "Where",
+    "bare",
+    "is_normalization",
+    "layers_of",
+    "uncompiled",
+]
 
 Where = Callable[[str, nn.Module], bool]
 
