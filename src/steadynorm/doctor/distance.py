@@ -2,15 +2,16 @@ r"""How far a layer's running statistics are from those of the data, and whether
 
 For each feature, with the data's mean μ and variance σ² and the running ones μ_r and σ_r²,
 
-.. math:: d^2 = \frac{(\mu_r - \mu)^2}{\sigma^2 + \epsilon} + \frac14 \ln^2 \frac{\sigma_r^2 + \epsilon}{\sigma^2 + \epsilon}
+.. math:: d^2 = \frac{(\mu_r - \mu)^2}{\max(\sigma^2, \sigma_r^2) + \epsilon}
+          + \frac{\sigma^2}{\sigma^2 + \epsilon}\, \frac14 \ln^2 \frac{\sigma_r^2 + \epsilon}{\sigma^2 + \epsilon}
 
-is to first order the power of the error in the normalized output, whose own power is 1. Its mean over the features is
-the layer's. It **matters** from d = 0.5 on: of what the next layer then gets, d²/(1 + d²) = a fifth is error. From 1 on
+is to first order the power of the error in the normalized output, whose own power is σ²/(σ²+ε), so 1 but for features
+that are the same everywhere. Its mean over the features is the layer's. It **matters** from d = 0.5 on: of what the next layer then gets, d²/(1 + d²) = a fifth is error. From 1 on
 the error is as large as the signal.
 
 It is **noise** where batches differ as much: a network is trained with each batch's own statistics, which vary by b²
 from batch to batch; a moving average of momentum m varies by b² m/(2−m), at most b², and the mean of K batches by
-b²/K. So noise² = b²(1 + 1/K), in the units of d², averaged likewise. Features of a layer are correlated, so in the worst
+b²/K. So noise² = b²(1 + 1/K), in the units of d², averaged likewise. Features of a layer are correlated: in the worst
 case d²/noise² is χ² with one degree of freedom: beyond 4 standard deviations its chance is 6·10⁻⁵, which over 150
 layers is 1 %.
 """
@@ -37,7 +38,7 @@ class Distance(NamedTuple):
     """d."""
     noise: float
     shift: float
-    """The largest |μ_r − μ|, in σ."""
+    """The largest |μ_r − μ|, in deviations, the larger of the two."""
     ratio: float
     """The largest ratio of the variances, either way."""
 
@@ -66,14 +67,15 @@ def distance(seen: Seen | None) -> Distance | None:
     n = seen.pooled.count
     data_mean, data_var = seen.pooled.mean, seen.pooled.var * (n / (n - 1).clamp(min=1))
     eps = seen.layer.module.eps
-    shift = (mean - data_mean).abs() / (data_var + eps).sqrt()
+    shift = (mean - data_mean).abs() / (torch.maximum(data_var, var) + eps).sqrt()
     ratio = (var + eps) / (data_var + eps)
     if not bool(torch.isfinite(shift + ratio.log()).all()):
         return None
     k = len(seen.batches)
     of_mean, of_var = seen.batch_noise
     noise = (of_mean / (data_var + eps) + of_var / (4 * (data_var + eps).square())) * (1 + 1 / k)
-    effect = shift.square() + ratio.log().square() / 4
+    power = data_var / (data_var + eps)
+    effect = shift.square() + power * ratio.log().square() / 4
     return Distance(
         float(effect.mean().sqrt()),
         float(noise.mean().sqrt()),

@@ -1,4 +1,4 @@
-"""What a few batches show of a model: the statistics of every batch norm's input, as in training, and how sure they are.
+"""What a few batches show of a model: statistics of each batch norm's input, as in training, and how sure they are.
 
 Letters: n how many values of a feature, N examples of a batch, m_i and v_i mean and variance of example i, K batches.
 """

@@ -28,7 +28,7 @@ class Step:
     counted: dict[nn.Module, int] = field(default_factory=dict)
     """By how much its counter moved in forward and backward together."""
     gradients: dict[nn.Module, float] = field(default_factory=dict)
-    """‖∂loss/∂x · σ‖ at its input x: how much the loss changes if x does by its own deviation. In the order of calls."""
+    """‖∂loss/∂x · σ‖ at its input x: the loss's change if x moves by its own deviation. By first call."""
 
 
 def take_step(case: Case, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None) -> Step:
@@ -51,19 +51,21 @@ def take_step(case: Case, batch: Any, forward: Forward | None, loss: Callable[[A
         step.calls[own] = step.calls.get(own, 0) + 1
         if x.requires_grad:
             deviation = x.detach().std(tuple(i for i in range(x.dim()) if i != 1), correction=0, keepdim=True)
-            x.register_hook(lambda g: step.gradients.__setitem__(own, float((g * deviation).double().norm())))
+            x.register_hook(  # type: ignore[no-untyped-call]
+                lambda g: step.gradients.__setitem__(own, float((g * deviation).double().norm()))
+            )
 
     devices = sorted({p.device.index for p in copy.parameters() if p.device.type == "cuda"})
     copy.train()
     for layer in case.batch_norms:
         if case.holds(layer):
             copy.get_submodule(layer.names[0]).eval()
-    with torch.random.fork_rng(devices=devices), torch.compiler.set_stance("force_eager"), torch.enable_grad():
-        with hooked(twins, see):
-            outputs = call(copy, batch, forward)
-            value = _against_noise(outputs) if loss is None else loss(outputs, batch)
-            forwards = False
-            value.backward()  # type: ignore[no-untyped-call]
+    eager = torch.compiler.set_stance("force_eager")
+    with torch.random.fork_rng(devices=devices), eager, torch.enable_grad(), hooked(twins, see):
+        outputs = call(copy, batch, forward)
+        value = _against_noise(outputs) if loss is None else loss(outputs, batch)
+        forwards = False
+        value.backward()  # type: ignore[no-untyped-call]
     for twin, own in twins.items():
         step.counted[own] = _count(twin) - before[twin]
     step.gradients = {own: step.gradients[own] for own in step.calls if own in step.gradients}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..finding import Finding
+from ..finding import Finding, Severity
 from ..rule import Case
 
 NEEDS = ("evidence",)
@@ -41,6 +41,6 @@ def check(case: Case) -> Iterator[Finding]:
         if dead:
             numbers = {"dead features": dead, "of": len(still), "without variance": int(still.sum())}
             cause = "these features are the same for every input, or their γ lets nothing through"
-            severity = "warning" if 2 * dead >= len(still) else "note"
+            severity: Severity = "warning" if 2 * dead >= len(still) else "note"
             fix = "look at the layer before it: a ReLU that is never active, a large learning rate, weight decay on γ"
             yield Finding(layer.name, severity, numbers, cause, fix)

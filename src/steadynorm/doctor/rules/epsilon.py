@@ -39,7 +39,13 @@ def check(case: Case) -> Iterator[Finding]:
         if lost > 0.5:
             numbers = {"eps": eps, "median variance": float(var[living].median()), "share of features": lost}
             cause = "ε is as large as the variances, so that the output's deviation is well below γ"
-            yield Finding(layer.name, "warning", numbers, cause, f"eps={float(var[living].median()) / 100:.0e}")
+            yield Finding(
+                layer.name,
+                "warning",
+                numbers,
+                cause,
+                f"eps={float(var[living].median()) / 100:.0e}, then sn.recalibrate_(model, batches) for the layers behind",
+            )
         elif noisy or rounded:
             numbers = {
                 "eps": eps,
@@ -47,4 +53,10 @@ def check(case: Case) -> Iterator[Finding]:
                 "share of features": noisy,
             }
             cause = "ε is so small that rounding errors of the input, or a division by 0, come through"
-            yield Finding(layer.name, "warning", numbers, cause, "eps=1e-5")
+            yield Finding(
+                layer.name,
+                "warning",
+                numbers,
+                cause,
+                "eps=1e-5, then sn.recalibrate_(model, batches) for the layers behind",
+            )

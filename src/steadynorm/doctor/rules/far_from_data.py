@@ -24,7 +24,7 @@ def check(case: Case) -> Iterator[Finding]:
                 layer.name,
                 far.severity,
                 far.numbers,
-                "the running statistics belong to other data, or to other weights: too few or too small batches, another "
-                "domain or preprocessing, a checkpoint in part",
+                "the running statistics belong to other data or other weights: few or small batches, another domain or "
+                "preprocessing, a checkpoint in part",
                 "sn.recalibrate_(model, batches)",
             )

@@ -8,6 +8,7 @@ that is not 0. Batch norm's gradients grow by 1.21 a layer at the start in a net
 
 from collections.abc import Iterator
 
+from ...reports import Cell
 from ..finding import Finding
 from ..rule import Case
 
@@ -27,7 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
         names = {layer.module: layer.name for layer in case.layers}
         order = list(sizes)
         word = "grow towards the input" if order.index(large) < order.index(small) else "vanish towards the input"
-        numbers = {"largest": sizes[large], "smallest": sizes[small], "smallest in": names[small]}
+        numbers: dict[str, Cell] = {"largest": sizes[large], "smallest": sizes[small], "smallest in": names[small]}
         cause = f"gradients {word} by more than {MOST:.0e}"
         fix = "residual connections, a smaller learning rate at the start, or fewer layers in a row"
         yield Finding(names[large], "warning", numbers, cause, fix)

@@ -1,7 +1,7 @@
 r"""A momentum with which the running statistics cannot become those of the data.
 
 Torch's momentum m weighs the new batch, so after n batches the initial 0 and 1 still weigh (1−m)ⁿ. It is 0: nothing
-moves, an error. Above 0.5: most of the statistics are of the last batch; other frameworks write 1−m, a warning. With
+moves, an error. Above 0.5: most of the statistics are the last batch's; other frameworks write 1−m, a warning. With
 `steps=` given, (1−m)ⁿ > 5 %: a warning. Without it the layers' own counters are taken, and then the statistics must show
 it: the share of 0 and 1 in them, fitted between these and the data by least squares, must be above half of (1−m)ⁿ, so
 that recalibrated statistics, which count few batches, are no finding.
@@ -35,7 +35,7 @@ def check(case: Case) -> Iterator[Finding]:
             )
         elif m > 0.5:
             cause = "its running statistics are mostly those of the last batch: in another framework m means 1 − m"
-            fix = f"momentum={max(1 - m, 0.01):.4g} (sn.convert_stats knows the conventions), then sn.recalibrate_(model, batches)"
+            fix = f"momentum={max(1 - m, 0.01):.4g} (see sn.convert_stats), then sn.recalibrate_(model, batches)"
             yield Finding(layer.name, "warning", {"momentum": m}, cause, fix)
         elif (n := _steps(case, layer, m)) and (1 - m) ** n > LEFT:
             cause = "its momentum is too small for so few steps: the initial 0 and 1 are still in its statistics"
@@ -49,7 +49,8 @@ def _steps(case: Case, layer: Layer, m: float) -> int:
         return case.steps
     counter = layer.module.num_batches_tracked
     n = 0 if counter is None else int(counter)
-    far = distance(seen := case.evidence.seen.get(layer.module)) if case.evidence else None
+    seen = case.evidence.seen.get(layer.module) if case.evidence else None
+    far = distance(seen)
     if not n or seen is None or far is None or not far.is_far or (1 - m) ** n <= LEFT:
         return 0
     return n if _initial_share(seen) > (1 - m) ** n / 2 else 0

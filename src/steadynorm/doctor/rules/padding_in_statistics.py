@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
         for axis in range(2, x.dim()) if len(x) > 1 else ():
             behind, before = _constant(x, axis), _constant(x.flip(axis), axis)
             share = float(behind.mean()) / x.shape[axis]
-            if share >= SHARE and float(before.mean()) < float(behind.mean()) / 4 and len(behind.unique()) > 1:
+            if share >= SHARE and float(before.mean()) < float(behind.mean()) / 4 and bool((behind != behind[0]).any()):
                 yield Finding(
                     first.layer.name,
                     "warning",

@@ -1,7 +1,7 @@
 """Running statistics that differ between the ranks of a process group: each has averaged its own share of the data.
 
 DistributedDataParallel with `broadcast_buffers=True` copies rank 0's before each forward, so that the others' shares
-are lost. What is compared is every running statistic, bit for bit; the number is the largest difference, in σ of rank 0.
+are lost. What is compared is every running statistic, bit for bit; the number is the largest difference in σ of rank 0.
 """
 
 from collections.abc import Iterator

@@ -22,10 +22,12 @@ def check(case: Case) -> Iterator[Finding]:
     for layer in case.moving:
         seen = case.evidence.seen.get(layer.module)
         uses = _uses(seen) if seen is not None else []
+        if len(uses) < 2:
+            continue
         shifts = [float(((u.mean - uses[0].mean).square() / uses[0].var.clamp(min=1e-30)).mean().sqrt()) for u in uses]
         ratios = [float((u.var / uses[0].var.clamp(min=1e-30)).median()) for u in uses]
-        ratio = max((max(r, 1 / max(r, 1e-30)) for r in ratios), default=1.0)
-        if max(shifts, default=0) > MATTERS or ratio > 2:
+        ratio = max(max(r, 1 / max(r, 1e-30)) for r in ratios)
+        if max(shifts) > MATTERS or ratio > 2:
             numbers = {"uses a batch": len(uses), "mean shift in σ": max(shifts), "variance ratio": ratio}
             cause = "it is used several times, on inputs of different distributions, and averages over them"
             yield Finding(layer.name, "warning", numbers, cause, "a batch norm for each use")

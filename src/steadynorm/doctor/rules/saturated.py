@@ -1,7 +1,7 @@
 """Sigmoid or tanh whose inputs are so large that no gradient comes through.
 
-The share of the values where the slope is below a twentieth of the largest (|x| > 4.4 for sigmoid, 2.2 for tanh), in the
-first batch; a warning from half of them on. Gates that scale whole features or positions are left out, and the last
+The share of the values where the slope is below a twentieth of the largest (|x| > 4.4 for sigmoid, 2.2 for tanh), in
+the first batch; a warning from half of them on. Gates that scale whole features or positions are left out, and the last
 activation of a model, whose outputs are meant to be sure.
 """
 

@@ -1,8 +1,8 @@
 r"""Batches so small that their statistics are noise.
 
 A batch's mean is as sure as that of n_eff = σ²/(s²/N) independent values, s² the variance of the means of its N
-examples: pixels of an image resemble each other. The mean then has an error of 1/√n_eff deviations, the deviation one of
-1/√(2 n_eff), and together d² = 1.5/n_eff. It matters from d = 0.5 on, as everywhere here
+examples: pixels of an image resemble each other. The mean then has an error of 1/√n_eff deviations, and the deviation
+one of 1/√(2 n_eff), and together d² = 1.5/n_eff. It matters from d = 0.5 on, as everywhere here
 (:mod:`steadynorm.doctor.distance`): n_eff < 6 in the median feature. Synchronized layers are left out, and layers that
 are frozen or held in evaluation.
 """
@@ -31,5 +31,5 @@ def check(case: Case) -> Iterator[Finding]:
             "warning",
             {"effective batch": n, "expected error of a mean in σ": n**-0.5},
             "its batches have so few independent values that their statistics are mostly noise",
-            "larger batches, sn.synchronize_(model) over ranks, sn.accumulated_statistics, or sn.convert_(model, 'group')",
+            "larger batches, sn.synchronize_(model) over ranks, or sn.convert_(model, 'group')",
         )

@@ -8,6 +8,7 @@ with statistics that are far (:mod:`steadynorm.doctor.distance`) they name the c
 from collections.abc import Iterator
 from itertools import islice
 
+import torch
 from torch.nn import Module
 from torch.optim.swa_utils import AveragedModel
 
@@ -42,6 +43,6 @@ def _changed(model: Module) -> str | None:
     weights = [p.detach() for p in model.parameters() if p.dim() > 1 and p.numel() >= LARGE]
     if any(float((w == 0).float().mean()) >= 0.2 for w in weights):
         return "a fifth or more of a weight's elements are 0, as after pruning"
-    if any(w.unique().numel() <= LEVELS for w in islice(weights, 8)):
+    if any(torch.unique(w).numel() <= LEVELS for w in islice(weights, 8)):
         return "a weight has few different values, as after quantization"
     return None
