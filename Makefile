@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check tables claims bench mutants sanitize wheel-test clean
+.PHONY: reproduce test check tables claims doctor bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 # Bytecode is written at once: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
@@ -34,6 +34,10 @@ tables: .venv/installed
 claims: .venv/installed
 	$(BIN)/python tools/claim_pages.py $(if $(RUN),--from $(RUN))
 	$(BIN)/python tools/readme_tables.py
+
+# docs/doctor.md, from the docstrings of the rules.
+doctor: .venv/installed
+	$(BIN)/python tools/doctor_page.py
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

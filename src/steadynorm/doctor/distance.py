@@ -5,8 +5,8 @@ For each feature, with the data's mean μ and variance σ² and the running ones
 .. math:: d^2 = \frac{(\mu_r - \mu)^2}{\max(\sigma^2, \sigma_r^2) + \epsilon}
           + \frac{\sigma^2}{\sigma^2 + \epsilon}\, \frac14 \ln^2 \frac{\sigma_r^2 + \epsilon}{\sigma^2 + \epsilon}
 
-is to first order the power of the error in the normalized output, whose own power is σ²/(σ²+ε), so 1 but for features
-that are the same everywhere. Its mean over the features is the layer's. It **matters** from d = 0.5 on: of what the next layer then gets, d²/(1 + d²) = a fifth is error. From 1 on
+is to first order the power of the error in the normalized output, whose own power is σ²/(σ²+ε): 1, but for features that
+are constant. Its mean over the features is the layer's. It **matters** from d = 0.5 on: of what the next layer then gets, d²/(1 + d²) = a fifth is error. From 1 on
 the error is as large as the signal.
 
 It is **noise** where batches differ as much: a network is trained with each batch's own statistics, which vary by b²
@@ -38,7 +38,7 @@ class Distance(NamedTuple):
     """d."""
     noise: float
     shift: float
-    """The largest |μ_r − μ|, in deviations, the larger of the two."""
+    """The largest |μ_r − μ|, in σ."""
     ratio: float
     """The largest ratio of the variances, either way."""
 
@@ -67,18 +67,19 @@ def distance(seen: Seen | None) -> Distance | None:
     n = seen.pooled.count
     data_mean, data_var = seen.pooled.mean, seen.pooled.var * (n / (n - 1).clamp(min=1))
     eps = seen.layer.module.eps
-    shift = (mean - data_mean).abs() / (torch.maximum(data_var, var) + eps).sqrt()
+    apart, scale = (mean - data_mean).abs(), (data_var + eps).sqrt()
     ratio = (var + eps) / (data_var + eps)
-    if not bool(torch.isfinite(shift + ratio.log()).all()):
+    if not bool(torch.isfinite(apart + ratio.log()).all()):
         return None
     k = len(seen.batches)
     of_mean, of_var = seen.batch_noise
     noise = (of_mean / (data_var + eps) + of_var / (4 * (data_var + eps).square())) * (1 + 1 / k)
     power = data_var / (data_var + eps)
-    effect = shift.square() + power * ratio.log().square() / 4
+    shift = apart.square() / (torch.maximum(data_var, var) + eps)
+    effect = shift + power * ratio.log().square() / 4
     return Distance(
         float(effect.mean().sqrt()),
         float(noise.mean().sqrt()),
-        float(shift.max()),
+        float((apart / scale).max()),
         float(torch.maximum(ratio, 1 / ratio).max()),
     )

@@ -1,11 +1,11 @@
 r"""Batches that differ more than random ones would: data in order, or a domain a batch.
 
-The units are the examples' means m_i in the first batch norm: pixels are not independent. The statistic is F, the
-variance between batches over that within, N·Var(batch means)/Var(examples), averaged over the features. Its distribution
-under random sampling comes from the data: the examples are dealt to the batches anew 999 times, with a fixed seed. A
-finding needs p ≤ 0.001, and F ≥ 1.5 so that it matters: batch means that scatter half as much again. Batches
-of another size than the first are left out; it takes 4 of 2 examples. Neighbours that resemble each other (a correlation
-of successive batches above 0.3) are called ordered, else a domain a batch.
+The units are the examples' means m_i in the first batch norm, since pixels are not independent. The statistic is F, the
+variance between batches over that within, N·Var(batch means)/Var(examples), averaged over the features. How it is
+distributed under random sampling comes from the data: the examples are dealt to the batches anew 999 times, with a
+fixed seed. A finding needs p ≤ 0.001, and F ≥ 1.5 so that it matters: batch means that scatter half as much again.
+Batches of another size than the first are left out; it takes 4 of 2 examples. Where neighbours resemble each other (a
+correlation of successive batches above 0.3) the batches are called ordered, else of one kind each.
 """
 
 from collections.abc import Iterator

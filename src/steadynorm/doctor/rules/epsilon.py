@@ -15,6 +15,7 @@ from ..rule import Case
 from .dead_channels import varies
 
 LOST = 0.1
+AGAIN = "eps={:.0e}, then sn.recalibrate_(model, batches) for the layers behind"
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -39,13 +40,7 @@ def check(case: Case) -> Iterator[Finding]:
         if lost > 0.5:
             numbers = {"eps": eps, "median variance": float(var[living].median()), "share of features": lost}
             cause = "ε is as large as the variances, so that the output's deviation is well below γ"
-            yield Finding(
-                layer.name,
-                "warning",
-                numbers,
-                cause,
-                f"eps={float(var[living].median()) / 100:.0e}, then sn.recalibrate_(model, batches) for the layers behind",
-            )
+            yield Finding(layer.name, "warning", numbers, cause, AGAIN.format(float(var[living].median()) / 100))
         elif noisy or rounded:
             numbers = {
                 "eps": eps,
@@ -53,10 +48,4 @@ def check(case: Case) -> Iterator[Finding]:
                 "share of features": noisy,
             }
             cause = "ε is so small that rounding errors of the input, or a division by 0, come through"
-            yield Finding(
-                layer.name,
-                "warning",
-                numbers,
-                cause,
-                "eps=1e-5, then sn.recalibrate_(model, batches) for the layers behind",
-            )
+            yield Finding(layer.name, "warning", numbers, cause, AGAIN.format(1e-5))

@@ -2,7 +2,7 @@ r"""A momentum with which the running statistics cannot become those of the data
 
 Torch's momentum m weighs the new batch, so after n batches the initial 0 and 1 still weigh (1−m)ⁿ. It is 0: nothing
 moves, an error. Above 0.5: most of the statistics are the last batch's; other frameworks write 1−m, a warning. With
-`steps=` given, (1−m)ⁿ > 5 %: a warning. Without it the layers' own counters are taken, and then the statistics must show
+`steps=` given, (1−m)ⁿ > 5 %: a warning. Without it the layers' own counters are taken; then the statistics must show
 it: the share of 0 and 1 in them, fitted between these and the data by least squares, must be above half of (1−m)ⁿ, so
 that recalibrated statistics, which count few batches, are no finding.
 """
