@@ -44,7 +44,7 @@ def train(model, batches, steps):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_the_field(name):
     torch.manual_seed(0)
-    batches = digits(16)
+    batches = digits(32 if name == "DenseNet" else 16)
     model = train(NETWORKS[name](), batches, 60)
     for training in (True, False):
         diagnosis = sn.diagnose(model.train(training), batches[:8])

@@ -5,15 +5,14 @@ For each feature, with the data's mean μ and variance σ² and the running ones
 .. math:: d^2 = \frac{(\mu_r - \mu)^2}{\max(\sigma^2, \sigma_r^2) + \epsilon}
           + \frac{\sigma^2}{\sigma^2 + \epsilon}\, \frac14 \ln^2 \frac{\sigma_r^2 + \epsilon}{\sigma^2 + \epsilon}
 
-is to first order the power of the error in the normalized output, whose own power is σ²/(σ²+ε): 1, but for features that
-are constant. Its mean over the features is the layer's. It **matters** from d = 0.5 on: of what the next layer then gets, d²/(1 + d²) = a fifth is error. From 1 on
-the error is as large as the signal.
+is to first order the power of the error in the normalized output, whose own power is σ²/(σ²+ε): 1, but for features
+that are constant. Its mean over the features is the layer's. It **matters** from d = 0.5 on: of what the next layer
+then gets, d²/(1 + d²) = a fifth is error. From 1 on the error is as large as the signal.
 
 It is **noise** where batches differ as much: a network is trained with each batch's own statistics, which vary by b²
 from batch to batch; a moving average of momentum m varies by b² m/(2−m), at most b², and the mean of K batches by
 b²/K. So noise² = b²(1 + 1/K), in the units of d², averaged likewise. Features of a layer are correlated: in the worst
-case d²/noise² is χ² with one degree of freedom: beyond 4 standard deviations its chance is 6·10⁻⁵, which over 150
-layers is 1 %.
+case d²/noise² is χ² with one degree of freedom, and its chance beyond 4 deviations is 6·10⁻⁵, 1 % over 150 layers.
 """
 
 from typing import NamedTuple
