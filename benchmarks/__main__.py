@@ -1,6 +1,6 @@
 """Our layers beside torch's: ``python -m benchmarks [layers] [steps]``, both without words.
 
-Takes some minutes, wants a quiet machine, and writes ``results/bench-layers.json`` and ``results/bench-steps.json``,
+Takes some minutes, wants a quiet machine, and writes ``results/bench/layers.json`` and ``results/bench/steps.json``,
 from which README's tables are made.
 """
 
@@ -14,7 +14,8 @@ import torch
 
 from steadynorm import kernels
 from steadynorm.bench import compare_layers, rows
-from steadynorm.lab.records import environment, write_json
+from steadynorm.environment import environment
+from steadynorm.files import write_json
 
 from . import steps
 
@@ -52,7 +53,7 @@ def main() -> None:
             "environment": environment(threads=torch.get_num_threads(), kernels=kernels.status()),
             "rows": list(MEASUREMENTS[name]()),
         }
-        write_json(RESULTS / f"bench-{name}.json", record)
+        write_json(RESULTS / "bench" / f"{name}.json", record)
 
 
 if __name__ == "__main__":

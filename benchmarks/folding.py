@@ -27,7 +27,7 @@ ROUNDS = 21
 
 def measure(name: str) -> dict[str, Any]:
     """Time one network."""
-    from tests.networks import NETWORKS, at_work
+    from benchmarks.foreign import NETWORKS, at_work
 
     model, image = at_work(NETWORKS[name]), torch.randn(1, 3, 224, 224)
     folded, report = sn.fold(model, image)
@@ -89,9 +89,10 @@ def main() -> None:
     """Measure, and write the record and the page."""
     from datetime import UTC, datetime
 
-    from tests.networks import NETWORKS
+    from benchmarks.foreign import NETWORKS
 
-    from steadynorm.lab.records import environment, write_json
+    from steadynorm.environment import environment
+    from steadynorm.files import write_json
 
     record = {
         "schema": "steadynorm.folding/1",

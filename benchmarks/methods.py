@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import steadynorm as sn
 from steadynorm.bench.timing import interleave
-from steadynorm.lab.records import environment, write_json
+from steadynorm.environment import environment
+from steadynorm.files import write_json
 from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Report
 

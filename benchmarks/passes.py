@@ -36,11 +36,22 @@ SEEDS = (0, 1, 2)
 
 def measure(data: str, steps: int, seed: int) -> list[dict[str, Any]]:
     """Train one network, take its statistics anew in every way, and compare."""
-    from steadynorm.lab.recipes import ARMS
-    from steadynorm.lab.training import Job, Training
+    from steadynorm.lab.claims.ladder._arms import ARMS
+    from steadynorm.lab.runs.training import Job, Training
 
     job = Job(
-        ARMS["BN-x5"], RATE, "he", seed, data, Fraction(1, 8), steps, steps, train=10_000, validation=500, test=TESTED
+        claim="passes",
+        recipe=ARMS["BN-x5"],
+        learning_rate=RATE,
+        initialization="he",
+        seed=seed,
+        data=data,
+        width=Fraction(1, 8),
+        steps=steps,
+        evaluate_every=steps,
+        train=10_000,
+        validation=500,
+        test=TESTED,
     )
     training = Training(job)
     for _ in range(steps):
@@ -128,7 +139,8 @@ def main() -> None:
     """Measure, and write the record and the page."""
     from datetime import UTC, datetime
 
-    from steadynorm.lab.records import environment, write_json
+    from steadynorm.environment import environment
+    from steadynorm.files import write_json
 
     data = {"digits": ("digits", 300), **({Path(sys.argv[1]).name: (sys.argv[1], 800)} if sys.argv[1:] else {})}
     record = {

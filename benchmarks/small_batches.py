@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import steadynorm as sn
+from steadynorm.environment import environment
+from steadynorm.files import write_json
 from steadynorm.lab.data import Images, load
-from steadynorm.lab.records import environment, write_json
 
 BATCH, SIZES, SEEDS, GRID_SEED = 64, (64, 16, 4, 2), (1, 2, 3), 0
 RATES = (0.02, 0.06, 0.2)

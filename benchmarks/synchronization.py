@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 import steadynorm as sn
 from steadynorm import kernels
-from steadynorm.lab.records import environment, write_json
+from steadynorm.environment import environment
+from steadynorm.files import write_json
 from steadynorm.reports import Report
 
 RECORD = Path(__file__).with_name("synchronization.json")

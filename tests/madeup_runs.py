@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from steadynorm.lab.ladder import SOURCE, STATEMENT
-from steadynorm.lab.protocol import FIRST_SEED, Protocol, arm_jobs
-from steadynorm.lab.reading import reading, verdict
-from steadynorm.lab.recipes import ARMS
-from steadynorm.lab.records import SCHEMA
-from steadynorm.lab.summary import summarize
+from steadynorm.lab.claims.ladder._arms import ARMS
+from steadynorm.lab.claims.ladder._protocol import FIRST_SEED, Protocol, arm_jobs
+from steadynorm.lab.claims.ladder._summary import summarize
+from steadynorm.lab.claims.ladder.ladder import CLAIM
 
 STEPS = 100
 
@@ -42,15 +40,8 @@ def record_of(optimum: str = "interior", **arms: list[Any]) -> dict[str, Any]:
     seeds = len(runs["Inception"])
     jobs = arm_jobs(Protocol(seeds, STEPS, 10, (0.03,)), "digits", 0.03, "he")
     results = [run_of(FIRST_SEED + seed, *runs[name][seed]) for seed in range(seeds) for name in ARMS]
-    record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "claim": "ladder",
-        "statement": STATEMENT,
-        "source": SOURCE,
-        "created": "2001-02-03T04:05:06+00:00",
-        "preset": "smoke",
+    found = {
         "settings": {"steps": STEPS, "width": "1/8", "initialization": "he", "learning_rate": 0.03, "optimum": optimum},
-        "environment": {},
         "data": {
             "name": "digits",
             "note": "made up",
@@ -61,10 +52,16 @@ def record_of(optimum: str = "interior", **arms: list[Any]) -> dict[str, Any]:
             "shape": [1, 8, 8],
         },
         "grid": [
-            {"initialization": "he", "learning_rate": 0.03, "best_validation_accuracy": 0.95, "outcome": "finished"}
+            {
+                "arm": "Inception",
+                "initialization": "he",
+                "rate": 0.03,
+                "scores": [0.05],
+                "outcome": "finished",
+                "chosen": True,
+            }
         ],
         **summarize(jobs, results, classes=10),
+        "seconds": 18.0,
     }
-    record["verdict"] = verdict(record)
-    record["reading"] = reading(record)
-    return record
+    return CLAIM.record(found, preset="smoke", created="2001-02-03T04:05:06+00:00", environment={})

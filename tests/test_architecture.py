@@ -12,24 +12,36 @@ import steadynorm as sn
 from steadynorm.nn.catalogue import CATALOGUE
 
 SOURCE = Path(sn.__file__).parent
-GROUND = {"errors", "_torch", "_renamed"}
-ROOMS = {
-    "errors": set(),
-    "_torch": set(),
-    "_renamed": set(),
-    "reports": set(),
-    "functional": GROUND,
-    "kernels": {"functional"} | GROUND,
-    "nn": {"functional", "kernels"} | GROUND,
-    "surgery": {"nn", "kernels", "functional", "reports"} | GROUND,
-    "doctor": {"surgery", "nn", "functional", "reports"} | GROUND,
-    "bench": {"nn", "kernels", "functional", "errors"},
-    "lab": {"surgery", "doctor", "nn", "kernels", "functional", "reports", "errors"},
-    "pages": {"reports", "errors"},
-    "cli": {"lab", "pages", "bench", "doctor", "surgery", "nn", "kernels", "reports", "errors"},
+# Of the ground level a room may take what stands to its left; every room above may take all of it.
+GROUND = ("errors", "_torch", "_renamed", "files", "environment", "reports")
+FLOORS = {
+    "functional": set(),
+    "kernels": {"functional"},
+    "nn": {"functional", "kernels"},
+    "surgery": {"nn", "kernels", "functional"},
+    "doctor": {"surgery", "nn", "kernels", "functional"},
+    "bench": {"nn", "kernels", "functional"},
+    "lab": {"doctor", "surgery", "nn", "kernels", "functional"},
+    "pages": set(),
+    "cli": {"lab", "pages", "bench", "doctor", "surgery", "nn", "kernels"},
     "__main__": {"cli"},
 }
-EXPLAINER = {"functional", "nn", "reports", "errors"}  # pages/explainer computes its numbers
+ROOMS = {name: set(GROUND[:i]) for i, name in enumerate(GROUND)}
+ROOMS |= {name: {*below, *GROUND} for name, below in FLOORS.items()}
+EXPLAINER = {"functional", "nn", *GROUND}  # pages/explainer computes its numbers
+# Within the lab: what a claim is knows what runs jobs, not the other way round, and neither knows the claims.
+LAB = {
+    "curves": set(),
+    "data": set(),
+    "network": set(),
+    "upgrade": {"curves"},
+    "records": {"upgrade"},
+    "runs": {"data", "network"},
+    "claim": {"records", "runs"},
+    "claims": {"claim", "records", "runs", "data", "network", "curves"},
+    "catalogue": {"claims", "claim", "records", "runs", "upgrade"},
+    "reproduce": {"claim", "records", "runs"},
+}
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
 # What `steadynorm.X` offers. Adding or removing a name is a decision: change it here too. A method's function and
@@ -106,8 +118,8 @@ TITLES = [page.read_text().partition("\n")[0].removeprefix("# ").partition(":")[
 PUBLIC["steadynorm"] += [name for title in TITLES for name in re.split(", | and ", title)]
 
 
-def imports(path: Path) -> set[str]:
-    """The rooms of the house that a file imports, wherever in the file it does so."""
+def imported(path: Path) -> set[str]:
+    """What of this package a file imports, wherever in the file it does so: dotted names below ``steadynorm``."""
     package = ["steadynorm", *path.parent.parts]
     found = set()
     for node in ast.walk(ast.parse((SOURCE / path).read_text())):
@@ -118,8 +130,38 @@ def imports(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, node.module] if node.module else base)
             names = [f"{stem}.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("steadynorm.")}
+        found |= {name.removeprefix("steadynorm.") for name in names if name.startswith("steadynorm.")}
     return found
+
+
+def imports(path: Path) -> set[str]:
+    """The rooms of the house that a file imports."""
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def module_of(name: str) -> Path | None:
+    """The file that a dotted name is in: a module's own, or that of the module which holds the name."""
+    for parts in (name.split("."), name.split(".")[:-1]):
+        for file in (Path(*parts).with_suffix(".py") if parts else None, Path(*parts, "__init__.py")):
+            if file in FILES:
+                return file
+    return None
+
+
+def circle(graph: dict[Path, set[Path]]) -> list[Path]:
+    """Return modules that import one another in a ring, or nothing."""
+    done: set[Path] = set()
+
+    def walk(at: Path, way: list[Path]) -> list[Path]:
+        if at in way:
+            return [*way[way.index(at) :], at]
+        if at in done:
+            return []
+        ring = next(filter(None, (walk(to, [*way, at]) for to in sorted(graph[at]))), [])
+        done.add(at)
+        return ring
+
+    return next(filter(None, (walk(start, []) for start in graph)), [])
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -129,6 +171,44 @@ def test_imports_go_one_way(path):
     room = path.parts[0].removesuffix(".py")
     allowed = EXPLAINER if path.parts[:2] == ("pages", "explainer") else ROOMS[room]
     assert imports(path) <= allowed | {room}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == "lab"], ids=str)
+def test_the_labs_imports_go_one_way(path):
+    inside = {name.split(".")[1] for name in imported(path) if name.startswith("lab.")}
+    room = path.parts[1].removesuffix(".py")
+    assert room == "__init__" or inside <= LAB[room] | {room}
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {path: {module_of(name) for name in imported(path)} - {None, path} for path in FILES}
+    del graph[Path("__init__.py")]  # the lazy public names
+    graph = {path: {to for to in arrows if to in graph} for path, arrows in graph.items()}
+    assert sum(map(len, graph.values())) > len(graph)
+    assert circle(graph) == []
+
+
+def test_a_circle_would_be_seen():
+    a, b, c = map(Path, "abc")
+    assert circle({a: {b}, b: {c}, c: set()}) == []
+    assert circle({a: {b}, b: {c}, c: {b}}) == [b, c, b]
+
+
+def test_no_benchmark_imports_tests_or_the_lab_for_what_lies_on_the_ground():
+    for file in (SOURCE.parents[1] / "benchmarks").glob("*.py"):
+        text = file.read_text()
+        assert "tests" not in {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(text))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }, file.name
+        assert "lab.records" not in text, file.name
 
 
 def test_the_import_walk_sees_what_it_should():

@@ -6,13 +6,15 @@
 import argparse
 import shutil
 from collections.abc import Mapping
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from steadynorm.lab.claims.catalogue import ENTRIES, LADDER, committed_records, table
-from steadynorm.lab.claims.registry import BY_READING, THEMES, WAITING
-from steadynorm.lab.records import load_record, write_json
+from steadynorm.files import write_json
+from steadynorm.lab import claims
+from steadynorm.lab.catalogue import BY_READING, WAITING, claim_of, committed_records, every_claim
+from steadynorm.lab.records import load_record
 from steadynorm.reports import Report, format_cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pages(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the text of every page, by file name."""
-    themes = groupby((id for id in ENTRIES if id != LADDER), key=lambda id: id.partition("/")[0])
+    themes = groupby((id for id in every_claim() if "/" in id), key=lambda id: id.partition("/")[0])
     return {"README.md": index(records)} | {
         f"{theme}.md": theme_page(theme, {id: records[id] for id in ids if id in records}) for theme, ids in themes
     }
@@ -29,11 +31,11 @@ def pages(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def index(records: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page that lists all."""
     rows = []
-    for id, entry in ENTRIES.items():
+    for id, claim in every_claim().items():
         verdict = f"**{records[id]['verdict']}**" if id in records else "never run"
         theme, _, name = id.partition("/")
         link = f"[{id}]({theme}.md#{name})" if name else f"[{id}](../../README.md#see-what-batch-normalization-does)"
-        rows.append({"claim": link, "verdict": verdict, "covers": " ".join(entry.covers), "statement": entry.statement})
+        rows.append({"claim": link, "verdict": verdict, "covers": " ".join(claim.covers), "statement": claim.statement})
     listed = Report("Claims", ("claim", "verdict", "covers", "statement"), rows)
     lines = [
         "# Claims about batch normalization, settled",
@@ -52,11 +54,11 @@ def index(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 def theme_page(theme: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page of one theme."""
-    module = next(module for module in THEMES if module.__name__.rpartition(".")[2] == theme)
+    module = import_module(f"{claims.__name__}.{theme}")
     lines = [f"# {theme.capitalize()}", (module.__doc__ or "").strip()]
     for id, record in records.items():
         packages = record["environment"]["packages"]
-        report = table(record)
+        report = claim_of(record).table(record)
         lines += [
             f"## {id.partition('/')[2]}",
             f"*{record['statement']}*",
@@ -84,7 +86,7 @@ def main() -> None:
     run = parser.parse_args().run
     if run is not None:
         for record in load_record(run)["records"]:
-            if record["claim"] != LADDER:
+            if "/" in record["claim"]:
                 if record["preset"] != "full":
                     raise SystemExit(
                         f"records that are committed must be of the preset full, received {record['preset']}"

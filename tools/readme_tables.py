@@ -1,11 +1,12 @@
 """Write the tables of README and of the method cards, from committed records and the catalogue.
 
-README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. The record of table NAME is
-``results/NAME.json``, of the ladder or of a benchmark; that of the claims is all of ``results/claims/``. A table whose
-record is not there yet stays empty; a record that README has no place for is an error, so that no result is left out
-unseen. Table ``methods`` is the catalogue, and ``small-batches`` is ``benchmarks/small-batches.json``. What a card says
-of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from ``benchmarks/methods.json``; what
-was measured with small batches stands between ``<!-- measured:NAME -->`` and ``<!-- /measured -->``.
+README's stand between ``<!-- table:NAME -->`` and ``<!-- /table -->``. Table ladder-NAME is of
+``results/ladder/NAME.json``, bench-NAME of ``results/bench/NAME.json``, and claims of all of ``results/claims/``. A
+table whose record is not there yet stays empty; a record that README has no place for is an error, so that no result is
+left out unseen. Table ``methods`` is the catalogue, and ``small-batches`` is ``benchmarks/small-batches.json``. What a
+card says of its method's cost, between ``<!-- cost:NAME -->`` and ``<!-- /cost -->``, is from
+``benchmarks/methods.json``; what was measured with small batches stands between ``<!-- measured:NAME -->`` and ``<!--
+/measured -->``.
 """
 
 import json
@@ -16,9 +17,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from steadynorm.bench import geometric_mean
-from steadynorm.lab.claims import reading
-from steadynorm.lab.ladder import table
-from steadynorm.lab.records import CLAIMS_SCHEMA, load_record
+from steadynorm.lab.catalogue import claim_of
+from steadynorm.lab.claim.parts import correction
+from steadynorm.lab.records import load_record
 from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Cell, Report, format_cell
 
@@ -78,12 +79,13 @@ def fill_card(text: str, costs: Mapping[str, Any], small: Mapping[str, Any]) -> 
 
 def committed(folder: Path = ROOT / "results", small: Path = SMALL_BATCHES) -> dict[str, dict[str, Any]]:
     """Read the records that README shows, by name."""
-    found = {file.stem: load_record(file) for file in sorted(folder.glob("ladder-*.json"))}
+    found = {f"ladder-{file.stem}": load_record(file) for file in sorted(folder.glob("ladder/*.json"))}
     claims = [load_record(file) for file in sorted(folder.glob("claims/*/*.json"))]
     if claims:
-        found["claims"] = {"schema": CLAIMS_SCHEMA, "records": claims}
-    benches = [*folder.glob("bench-*.json"), *([small] if small.exists() else [])]
-    return found | {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in benches}
+        found["claims"] = {"kind": "claims", "records": claims}
+    benches = {f"bench-{file.stem}": file for file in folder.glob("bench/*.json")}
+    benches |= {small.stem: small} if small.exists() else {}
+    return found | {name: json.loads(file.read_text(encoding="utf-8")) for name, file in benches.items()}
 
 
 def small_batches(results: Sequence[Mapping[str, Any]]) -> Report:
@@ -133,7 +135,7 @@ def _methods() -> str:
 def _section(record: Mapping[str, Any] | None) -> str:
     if record is None:
         return ""
-    if record["schema"] == CLAIMS_SCHEMA:
+    if record.get("kind") == "claims":
         return claims(record["records"])
     here = record["environment"]
     if record["schema"] == "steadynorm.bench/1":
@@ -143,7 +145,7 @@ def _section(record: Mapping[str, Any] | None) -> str:
             f"{here['processor']}, {here['threads']} threads."
         )
     else:
-        report = table(record)
+        report = claim_of(record).table(record)
         how = (
             f"preset {record['preset']}, torch {here['packages']['torch']}, {here['processor']}, "
             f"{here['processes']} processes of one thread."
@@ -163,7 +165,7 @@ def claims(records: Sequence[Mapping[str, Any]]) -> str:
             "claim": f"[{record['claim']}](docs/claims/{record['claim'].replace('/', '.md#')})",
             "said": record["statement"],
             "verdict": record["verdict"],
-            "instead": reading.correction(record),
+            "instead": correction(record),
         }
         for record in others
     ]

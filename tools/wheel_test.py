@@ -27,7 +27,7 @@ def main() -> None:
         pip = [sys.executable, "-m", "pip"]
         run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)], check=True)
         (wheel,) = scratch.glob("steadynorm-*.whl")
-        if "steadynorm/pages/explainer/ladder-cifar10.json" not in zipfile.ZipFile(wheel).namelist():
+        if "steadynorm/results/ladder/cifar10.json" not in zipfile.ZipFile(wheel).namelist():
             sys.exit("the wheel must carry the record that `steadynorm explain` draws")
         venv.create(scratch / "env", with_pip=True)
         python = scratch / "env" / "bin" / "python"

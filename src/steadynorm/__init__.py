@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .functional.conventions import convert_stats as convert_stats
     from .pages.explainer import figure as figure
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
+    from .surgery.batch_statistics import batch_statistics as batch_statistics
     from .surgery.biases import drop_redundant_biases_ as drop_redundant_biases_
     from .surgery.convert import convert_ as convert_
     from .surgery.copy import copy_statistics_ as copy_statistics_
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .surgery.merge import merge_statistics_ as merge_statistics_
     from .surgery.pause import paused_statistics as paused_statistics
     from .surgery.recalibrate import recalibrate_ as recalibrate_
+    from .surgery.single_values import single_values as single_values
     from .surgery.synchronize import desynchronize_ as desynchronize_
     from .surgery.synchronize import synchronize_ as synchronize_
 
@@ -38,6 +40,7 @@ _HOME = {
     "reports": "",
     "accumulated_statistics": "surgery.accumulate",
     "assert_synchronized": "surgery.merge",
+    "batch_statistics": "surgery.batch_statistics",
     "convert_stats": "functional.conventions",
     "convert_": "surgery.convert",
     "copy_statistics_": "surgery.copy",
@@ -51,6 +54,7 @@ _HOME = {
     "parameter_groups": "surgery.groups",
     "paused_statistics": "surgery.pause",
     "recalibrate_": "surgery.recalibrate",
+    "single_values": "surgery.single_values",
     "synchronize_": "surgery.synchronize",
     "unfreeze_": "surgery.freeze",
 }

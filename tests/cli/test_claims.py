@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from steadynorm.cli import main
-from steadynorm.lab.claims.catalogue import ENTRIES
-from steadynorm.lab.claims.registry import WAITING
+from steadynorm.lab.catalogue import WAITING, every_claim
+
+IDS = list(every_claim())
 
 VERDICTS = {"confirmed", "partly", "refuted", "not resolved", None}
 
@@ -20,20 +21,20 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims"]) == 0
     out = capsys.readouterr().out
-    assert all(id in out for id in ENTRIES)
+    assert all(id in out for id in IDS)
     assert all(f"Waits ({part})" in out for part in WAITING)
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims", "--json"]) == 0
     claims = json.loads(capsys.readouterr().out)["claims"]
-    assert [claim["id"] for claim in claims] == list(ENTRIES)
+    assert [claim["id"] for claim in claims] == IDS
     assert {"id", "statement", "source", "literature", "measured", "verdict"} <= set(claims[0])
     assert {claim["verdict"] for claim in claims} <= VERDICTS
 
 
 def test_what_was_never_run_has_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("steadynorm.lab.claims.catalogue.committed_records", dict)
+    monkeypatch.setattr("steadynorm.lab.catalogue.committed_records", dict)
     assert main(["claims", "--json"]) == 0
     assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)["claims"]} == {None}
     assert main(["claims"]) == 0

@@ -85,7 +85,7 @@ def test_wrong_use_is_2(
         (["report", "absent"], "absent"),
         (["report", "layout"], "result.json"),
         (["report", "layout/notes.txt"], "JSON"),
-        (["report", "layout/other.json"], "steadynorm.record/1"),
+        (["report", "layout/other.json"], "steadynorm.record/2"),
     ],
 )
 def test_what_is_missing_is_3(
@@ -117,7 +117,9 @@ def test_a_missing_package_inside_a_command_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    monkeypatch.delitem(sys.modules, "steadynorm.lab.ladder", raising=False)
+    monkeypatch.delitem(sys.modules, "steadynorm.lab.reproduce", raising=False)
+    monkeypatch.delitem(sys.modules, "steadynorm.lab.catalogue", raising=False)
+    monkeypatch.delitem(sys.modules, "steadynorm.lab.runs.directory", raising=False)
     assert exit_code(["reproduce", "--dry-run"]) == 3
     assert "needs the package yaml" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 from steadynorm.cli import progress as progress_module
 from steadynorm.cli.output import is_interactive, print_report
 from steadynorm.cli.progress import show_progress
-from steadynorm.lab.ladder import Progress
+from steadynorm.lab.runs.monitor import Progress
 from steadynorm.reports import Report
 
 WIDE = Report(

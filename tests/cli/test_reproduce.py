@@ -15,19 +15,26 @@ import pytest
 
 import madeup
 from steadynorm.cli import main
-from steadynorm.lab import ladder
+from steadynorm.lab import reproduce
+from steadynorm.lab.claims.ladder.ladder import CLAIM
+from steadynorm.lab.runs.monitor import Progress
+from steadynorm.lab.runs.options import Options
 
 
 class Ladder:
-    """Stands in for ``ladder.run``: notes how it is called, and returns the made-up record or is interrupted."""
+    """Stands in for ``reproduce.run``: notes how it is called, and returns the made-up record or is interrupted."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, Path, bool]] = []
         self.interrupted = False
 
-    def __call__(self, options: Any, directory: Path, *, resume: bool, progress: Any) -> dict[str, Any]:
+    def __call__(
+        self, claims: Any, options: Any, directory: Path, *, resume: bool, progress: Any, alone: bool, committed: Any
+    ) -> dict[str, Any]:
+        assert [claim.id for claim in claims] == ["ladder"]
+        assert alone
         self.calls.append((options, directory, resume))
-        progress(ladder.Progress(1, 2, "grid", None))
+        progress(Progress(1, 2, "grid", None))
         if self.interrupted:
             raise KeyboardInterrupt
         return madeup.record()
@@ -36,7 +43,7 @@ class Ladder:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ladder:
     stand_in = Ladder()
-    monkeypatch.setattr(ladder, "run", stand_in)
+    monkeypatch.setattr(reproduce, "run", stand_in)
     monkeypatch.chdir(tmp_path)
     return stand_in
 
@@ -45,12 +52,12 @@ def test_prints_the_table_and_writes_the_report_twice(fake: Ladder, capsys: pyte
     words = ["reproduce", "--preset", "smoke", "--seeds", "3", "--threads", "2", "-o", "pages/report.html"]
     assert main(words) == 0
     ((options, directory, resume),) = fake.calls
-    assert options == ladder.LadderOptions("smoke", "digits", 3, 2)
+    assert options == Options("smoke", "digits", 3, 2)
     assert not resume
     assert directory.parent == Path("runs/ladder-digits")
     out, err = capsys.readouterr()
     record = madeup.record()
-    assert out == f"{ladder.table(record)}\nrecord: {directory}/result.json\nreport: pages/report.html\n"
+    assert out == f"{CLAIM.table(record)}\nrecord: {directory}/result.json\nreport: pages/report.html\n"
     assert err == ""
     page = (directory / "report.html").read_text()
     assert page == Path("pages/report.html").read_text()
@@ -112,7 +119,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 def test_ctrl_c_saves_and_resume_completes(tmp_path: Path) -> None:
     words = ("reproduce", "--preset", "smoke", "--seeds", "2", "--json")
     process = start(tmp_path, *words)
-    while not list(tmp_path.glob("runs/ladder-digits/*/checkpoints/*.json")):  # the first run has ended
+    while not list(tmp_path.glob("runs/ladder-digits/*/checkpoints/ladder/*.json")):  # the first run has ended
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from benchmarks.foreign import densenet121, mobilenet_v2, resnet50, vgg16_bn
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 import steadynorm as sn
-from networks import densenet121, mobilenet_v2, resnet50, vgg16_bn
 
 
 def small_vgg():

@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 
 from madeup_runs import record_of
+from steadynorm import environment as environment_module
+from steadynorm.environment import environment
 from steadynorm.errors import DataError
-from steadynorm.lab import records
-from steadynorm.lab.records import (
-    environment,
-    latest_run_directory,
-    load_record,
-    new_run_directory,
-    validate,
-    write_beside,
-    write_json,
-)
+from steadynorm.files import write_beside, write_json
+from steadynorm.lab.records import SCHEMA, load_record, validate
+from steadynorm.lab.runs.directory import latest_run_directory, new_run_directory
 
 
 def test_run_directories(tmp_path):
@@ -65,13 +60,13 @@ def test_load_record_refuses(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(DataError, match="must be JSON"):
         load_record(tmp_path)
-    write_json(tmp_path / "result.json", {"schema": records.SCHEMA})
-    with pytest.raises(DataError, match=r"must follow steadynorm.record/1"):
+    write_json(tmp_path / "result.json", {"schema": SCHEMA})
+    with pytest.raises(DataError, match=r"must follow steadynorm.record/2"):
         load_record(tmp_path)
 
 
 def break_schema(record):
-    record["schema"] = "steadynorm.record/2"
+    record["schema"] = "steadynorm.record/3"
 
 
 def break_accuracy(record):
@@ -121,5 +116,7 @@ def test_environment_tells_versions_and_no_places():
 def test_revision_is_that_of_this_checkout(tmp_path, monkeypatch):
     revision = environment()["revision"]
     assert revision is None or len(revision.rstrip("+")) == 40
-    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))  # a folder outside of any checkout
+    monkeypatch.setattr(
+        environment_module, "__file__", str(tmp_path / "environment.py")
+    )  # a folder outside of any checkout
     assert environment()["revision"] is None

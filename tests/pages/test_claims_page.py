@@ -8,10 +8,9 @@ from playwright.sync_api import Browser
 
 import madeup
 import madeup_claims
-from steadynorm.lab.claims.base import Part
-from steadynorm.lab.claims.reading import table
-from steadynorm.lab.ladder import table as ladder_table
-from steadynorm.pages.results.claims import Section, render_claims
+from steadynorm.lab.claim import Part
+from steadynorm.lab.claims.ladder.ladder import CLAIM
+from steadynorm.pages.results import render
 
 SIZE = Part("size", at_least=1.0, at_most=2.0, literature=1.5)
 
@@ -20,13 +19,14 @@ SIZE = Part("size", at_least=1.0, at_most=2.0, literature=1.5)
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         madeup_claims.record_of((SIZE, [1.5, 1.6])),
-        madeup_claims.record_of((SIZE, [3.0, 3.1]), claim="made/down", chart=None),
+        madeup_claims.record_of((SIZE, [3.0, 3.1]), claim="made/down", charts=[]),
     ]
-    sections = [Section(record, record["literature"], record["covers"], table(record)) for record in records]
-    ladder = madeup.record()
-    sections.append(Section(ladder, "14 times", ("S14",), ladder_table(ladder)))
+    tables = {record["claim"]: madeup_claims.claim_of().table(record) for record in records}
+    records.append(madeup.record())
+    tables["ladder"] = CLAIM.table(records[-1])
+    run = {"kind": "claims", "records": records}
     file = tmp_path_factory.mktemp("page") / "claims.html"
-    file.write_text(render_claims(sections, {"E1": "A made-up correction."}), encoding="utf-8")
+    file.write_text(render(run, tables, {"E1": "A made-up correction."}), encoding="utf-8")
     return file
 
 

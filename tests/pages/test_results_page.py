@@ -7,10 +7,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import madeup
-from steadynorm.lab.ladder import table
+from steadynorm.lab.claims.ladder.ladder import CLAIM
 from steadynorm.lab.records import validate
+from steadynorm.pages.common import COLOURS
 from steadynorm.pages.results import render
-from steadynorm.pages.results.figures import COLOURS, _mean_curve, steps_to_target
+from steadynorm.pages.results.charts import steps_to_target
 
 LIVE = "document.querySelectorAll('figure.is-live').length == 2"
 
@@ -19,7 +20,7 @@ LIVE = "document.querySelectorAll('figure.is-live').length == 2"
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = madeup.record()
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(render(record, table(record)), encoding="utf-8")
+    file.write_text(render(record, {"ladder": CLAIM.table(record)}, {}), encoding="utf-8")
     return file
 
 
@@ -144,19 +145,13 @@ def test_page_of_a_ladder_where_nothing_is_reached(browser: Browser, tmp_path: P
         arm.update(steps_to_target=None, steps_to_target_interval=None, ratio=None, ratio_interval=None)
         arm["outcome"] = "not reached"
     file = tmp_path / "report.html"
-    file.write_text(render(record, table(record)), encoding="utf-8")
+    file.write_text(render(record, {"ladder": CLAIM.table(record)}, {}), encoding="utf-8")
     with browser.new_context() as context:
         page, events = open_page(context, file)
         page.wait_for_function(LIVE)
         words = page.locator(".live text", has_text="not reached")
         assert words.count() == len(record["arms"])
         assert events == [file.as_uri()]
-
-
-def test_a_mean_stops_where_a_seed_stops() -> None:
-
-    arm = {"seeds": [{"curve": [[0, 0.1], [25, 0.3]]}, {"curve": [[0, 0.2]]}]}
-    assert _mean_curve(arm) == {0: pytest.approx(0.15)}
 
 
 def test_many_steps_are_written_in_full() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from benchmarks.foreign import NETWORKS, at_work
 
 import steadynorm as sn
 from folding import error_of, outcome, why
-from networks import NETWORKS, at_work
 
 # How many batch norms there are, and how many have a convolution to go to. DenseNet's first norm of each layer stands
 # between a concatenation and a ReLU.

@@ -3,7 +3,7 @@
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from steadynorm.lab.claims.catalogue import committed_records
+from steadynorm.lab.catalogue import committed_records
 
 ROOT = Path(__file__).resolve().parents[2]
 

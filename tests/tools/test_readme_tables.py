@@ -118,7 +118,8 @@ def test_a_record_without_a_place_is_an_error(tool: ModuleType) -> None:
 
 
 def test_records_are_found_by_name(tool: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "ladder-digits.json").write_text(json.dumps(made_up()))
+    (tmp_path / "ladder").mkdir()
+    (tmp_path / "ladder" / "digits.json").write_text(json.dumps(made_up()))
     (tmp_path / "speed.json").write_text("{}")
     assert list(tool.committed(tmp_path, tmp_path / "none.json")) == ["ladder-digits"]
 

@@ -10,11 +10,11 @@ from .command import Command, Switch
 from .exits import DONE
 from .output import print_json, print_report
 
-__all__ = ["Bench"]
+__all__ = ["BenchCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench(Command):
+class BenchCommand(Command):
     """Measure batch norm with its activation, ours beside torch's, over the shapes that networks have.
 
     Both run by turns in one process, with allocation; each case is checked to give the same results before it is timed.
@@ -34,8 +34,8 @@ class Bench(Command):
 
         from .. import kernels
         from ..bench import compare_layers, rows
+        from ..environment import environment
         from ..errors import ArgumentError
-        from ..lab.records import environment
 
         if self.rounds < 2:
             raise ArgumentError(f"--rounds must be 2 or more, received {self.rounds}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -13,11 +14,14 @@ from .command import Command, Switch
 from .exits import DONE
 from .output import print_json, print_report
 
-__all__ = ["Claims"]
+if TYPE_CHECKING:
+    from ..lab.claim import Claim
+
+__all__ = ["ClaimsCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims(Command):
+class ClaimsCommand(Command):
     """List the claims of the batch-norm literature that are settled here, each with its last verdict.
 
     The verdict is that of the latest `steadynorm reproduce` of claims below --runs, else of the record that comes with
@@ -37,31 +41,35 @@ class Claims(Command):
 
     def run(self) -> int:
         """List them."""
-        from ..lab.claims.catalogue import ENTRIES, last_records, measured
-        from ..lab.claims.registry import BY_READING, WAITING
+        from ..lab.catalogue import BY_READING, WAITING, every_claim, last_records
 
         records = last_records(self.runs)
         if self.json:
-            claims = [
-                asdict(entry)
-                | {
-                    "measured": measured(records[id]) if id in records else None,
-                    "verdict": records[id]["verdict"] if id in records else None,
+            print_json(
+                {
+                    "claims": [_told(claim, records.get(claim.id)) for claim in every_claim().values()],
+                    "by reading": dict(BY_READING),
+                    "waiting": dict(WAITING),
                 }
-                for id, entry in ENTRIES.items()
-            ]
-            print_json({"claims": claims, "by reading": dict(BY_READING), "waiting": dict(WAITING)})
+            )
             return DONE
         rows: list[dict[str, Cell]] = [
             {
                 "claim": id,
                 "verdict": records[id]["verdict"] if id in records else "never run",
-                "covers": " ".join(entry.covers),
-                "statement": entry.statement,
+                "covers": " ".join(claim.covers),
+                "statement": claim.statement,
             }
-            for id, entry in ENTRIES.items()
+            for id, claim in every_claim().items()
         ]
         notes = [f"Waits ({part}): {what}." for part, what in WAITING.items()]
         notes.append(f"Corrections by reading alone, in the page and with --json: {', '.join(BY_READING)}.")
         print_report(Report("Claims of the literature", ("claim", "verdict", "covers", "statement"), rows, notes))
         return DONE
+
+
+def _told(claim: Claim, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: getattr(claim, name) for name in ("id", "statement", "source", "literature", "covers")} | {
+        "measured": None if record is None else claim.measured(record),
+        "verdict": None if record is None else record["verdict"],
+    }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "EXTRA", "main"]
 
-# A file of this folder each, which holds a dataclass of the same name, capitalized.
+# A file of this folder each, which holds a dataclass: `fold` is FoldCommand.
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, or settle claims of the literature, on this machine",
     "claims": "list every claim of the literature that is settled here, with its last verdict",
@@ -98,7 +98,7 @@ def _load(name: str, flags: Sequence[str]) -> Command:
     """Parse the flags of one command; on wrong use or ``--help`` tyro says what is to say and exits."""
     import tyro
 
-    kind: type[Command] = getattr(import_module(f".{name}", __package__), name.capitalize())
+    kind: type[Command] = getattr(import_module(f".{name}", __package__), f"{name.capitalize()}Command")
     return tyro.cli(
         kind,
         prog=f"steadynorm {name}",

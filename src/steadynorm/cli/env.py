@@ -10,11 +10,11 @@ from .command import Command, Switch
 from .exits import DONE, FAILED
 from .output import print_json, print_report
 
-__all__ = ["Env"]
+__all__ = ["EnvCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Env(Command):
+class EnvCommand(Command):
     """Show versions, processor, threads and kernel, and check on this machine that the layers compute what they should.
 
     Ends with 1 if a check fails. Paste its output into a bug report.
@@ -28,7 +28,7 @@ class Env(Command):
         import torch
 
         from .. import kernels
-        from ..lab.records import environment
+        from ..environment import environment
 
         kernels.load()
         facts = environment(threads=torch.get_num_threads(), kernels=kernels.status())

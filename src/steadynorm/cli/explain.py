@@ -13,11 +13,11 @@ import tyro
 from .command import Command, OutputFile, Switch
 from .exits import DONE
 
-__all__ = ["Explain"]
+__all__ = ["ExplainCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Command):
+class ExplainCommand(Command):
     """Write a page that explains batch normalization by five figures to be dragged, and open it in a browser.
 
     The page is one file that works offline. Its numbers are computed now, by this package.
@@ -38,8 +38,9 @@ class Explain(Command):
 
     def run(self) -> int:
         """Write the page, print where it is, and open it."""
-        from ..lab.claims.catalogue import committed_records
-        from ..lab.records import load_record, write_beside
+        from ..files import write_beside
+        from ..lab.catalogue import committed_records
+        from ..lab.records import load_record
         from ..pages.explainer import render
 
         page = render(committed_records(), load_record(self.record) if self.record else None)

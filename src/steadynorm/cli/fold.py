@@ -20,11 +20,11 @@ from .target import Target, WeightsFile, load_made, load_model, save_weights
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Fold"]
+__all__ = ["FoldCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fold(Command):
+class FoldCommand(Command):
     """Merge the batch norms of a model into their linear neighbours, compare with the original, and write the result.
 
     The model is put into evaluation. Prints for each batch norm what it went into, or why it is kept. Ends with 1, and
@@ -104,7 +104,7 @@ def _save_program(model: nn.Module, examples: Any, file: Path) -> None:
     """Write an exported program for inputs like the first example."""
     import torch
 
-    from ..lab.records import write_beside
+    from ..files import write_beside
     from ..surgery.dataflow.examples import read_examples
 
     example = read_examples(examples)[0]

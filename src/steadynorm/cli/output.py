@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from ..reports import Report
 
-__all__ = ["is_interactive", "print_json", "print_report", "write_claims", "write_report"]
+__all__ = ["is_interactive", "print_json", "print_report", "verdicts", "write_report"]
 
 
 def is_interactive(stream: TextIO) -> bool:
@@ -59,31 +59,22 @@ def _blocks(report: Report, width: int) -> list[list[str]]:
 
 
 def write_report(record: Mapping[str, Any], *files: Path) -> None:
-    """Make the page of the ladder's record, or of those of claims, and write it to each file, whole or not at all."""
-    from ..lab import ladder
+    """Make the page of a record, of whatever kind, and write it to each file, whole or not at all."""
+    from ..files import write_beside
+    from ..lab.catalogue import BY_READING, claim_of
     from ..pages.results import render
 
-    if record["schema"].startswith("steadynorm.claim"):
-        write_claims(record.get("records", [record]), *files)
-    else:
-        _write(render(record, ladder.table(record)), files)
-
-
-def write_claims(records: Sequence[Mapping[str, Any]], *files: Path) -> None:
-    """Make the page that gathers claims and write it to each file, whole or not at all."""
-    from ..lab.claims.catalogue import ENTRIES, table
-    from ..lab.claims.registry import BY_READING
-    from ..pages.results.claims import Section, render_claims
-
-    sections = [
-        Section(record, ENTRIES[record["claim"]].literature, ENTRIES[record["claim"]].covers, table(record))
-        for record in records
-    ]
-    _write(render_claims(sections, BY_READING), files)
-
-
-def _write(page: str, files: Sequence[Path]) -> None:
-    from ..lab.records import write_beside
-
+    tables = {one["claim"]: claim_of(one).table(one) for one in record.get("records", [record])}
+    page = render(record, tables, BY_READING)
     for file in files:
         write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))
+
+
+def verdicts(records: Sequence[Mapping[str, Any]]) -> Report:
+    """Return a table of verdicts, a claim a row."""
+    from ..lab.catalogue import claim_of
+
+    rows = [
+        {"claim": one["claim"], "verdict": one["verdict"], "measured": claim_of(one).measured(one)} for one in records
+    ]
+    return Report("Verdicts", ("claim", "verdict", "measured"), rows)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from .output import is_interactive
 
 if TYPE_CHECKING:
-    from ..lab.ladder import Progress
+    from ..lab.runs.monitor import Progress
 
 __all__ = ["show_progress"]
 

@@ -13,11 +13,11 @@ from .exits import DONE
 from .output import print_json, print_report
 from .target import Target, WeightsFile, load_made, load_model, save_weights
 
-__all__ = ["Recalibrate"]
+__all__ = ["RecalibrateCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recalibrate(Command):
+class RecalibrateCommand(Command):
     """Compute the running statistics of a model's batch norms again, over data, and write its weights.
 
     Prints for each layer how far its statistics had drifted, or why it is left alone.

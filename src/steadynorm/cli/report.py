@@ -13,11 +13,11 @@ from .command import Command, OutputFile
 from .exits import DONE
 from .output import write_report
 
-__all__ = ["Report"]
+__all__ = ["ReportCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Command):
+class ReportCommand(Command):
     """Build the reports of runs again, from their records alone, and print where they are.
 
     Examples:

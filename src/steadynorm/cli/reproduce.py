@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..errors import ArgumentError, DataError, SteadyNormError
-from .claim_runs import ClaimRun
 from .command import Command, OutputFile, Switch
 from .exits import DONE, INTERRUPTED
-from .output import print_json, print_report, write_report
+from .output import print_json, print_report, verdicts, write_report
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from ..lab.ladder import LadderOptions
+    from ..lab.claim import Claim
+    from ..lab.runs.options import Options
 
-__all__ = ["Reproduce"]
+__all__ = ["ReproduceCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduce(Command):
+class ReproduceCommand(Command):
     """Train the ladder of the batch-norm paper, scaled down, and report; or settle the claims that are named.
 
     Six arms, from a network without batch norm to one with batch norm at thirty times its rate, each trained with the
@@ -70,16 +71,12 @@ class Reproduce(Command):
     """Where runs are kept."""
 
     def run(self) -> int:
-        """Run the ladder, print its table or record, and write its report."""
-        if self.claims or self.all:
-            return self._settle()
-        from ..lab.ladder import LadderOptions
-
-        options = LadderOptions(preset=self.preset, data=self.data, seeds=self.seeds, threads=self.threads)
+        """Run the claims, print the table or record, and write the report."""
+        claims, options = self._claims(), self._options()
         if self.dry_run:
-            return self._show_plan(options)
+            return self._show_plan(claims, options)
         directory = self._directory()
-        record = self._measure(options, directory)
+        record = self._measure(claims, options, directory)
         if record is None:
             return INTERRUPTED
         page = directory / "report.html"
@@ -87,41 +84,53 @@ class Reproduce(Command):
         if self.json:
             print_json(record)
         else:
-            from ..lab.ladder import table
-
-            print_report(table(record))
+            print_report(claims[0].table(record) if self._alone else verdicts(record["records"]))
         print(
-            f"record: {directory / 'result.json'}\nreport: {self.output or page}",
+            f"record{'' if self._alone else 's'}: {directory / 'result.json'}\nreport: {self.output or page}",
             file=sys.stderr if self.json else None,
         )
         return DONE
 
-    def _settle(self) -> int:
-        """Settle claims instead."""
+    @property
+    def _alone(self) -> bool:
+        """Whether no claim was named, which means the ladder."""
+        return not (self.claims or self.all)
+
+    def _claims(self) -> list[Claim]:
         if self.all and self.claims:
             raise ArgumentError(f"--all means every claim, received {', '.join(self.claims)} as well; leave one out")
-        if self.data != "digits" or self.seeds is not None:
+        if not self._alone and (self.data != "digits" or self.seeds is not None):
             raise ArgumentError(
                 "--data and --seeds are the ladder's, received them with claims; run the ladder by itself"
             )
-        work = ClaimRun(self.claims, self.preset, self.threads, self.runs, self.output, self.json)
-        return work.show_plan() if self.dry_run else work.run(resume=self.resume)
+        from ..lab.catalogue import choose, every_claim
 
-    def _show_plan(self, options: LadderOptions) -> int:
-        from ..lab.ladder import plan
+        return list(every_claim().values()) if self.all else choose(self.claims or ("ladder",))
 
-        planned = plan(options)
+    def _options(self) -> Options:
+        from ..lab.runs.options import Options
+
+        return Options(preset=self.preset, data=self.data, seeds=self.seeds, threads=self.threads)
+
+    def _show_plan(self, claims: Sequence[Claim], options: Options) -> int:
+        from ..lab.catalogue import committed_records
+        from ..lab.reproduce import plan
+
+        minutes, report = plan(claims, options, committed_records())
         if self.json:
-            print_json({"runs": planned.runs, "minutes": planned.minutes, "plan": planned.report().to_dict()})
+            runs = sum(int(row["runs"] or 0) for row in report)
+            ids = [claim.id for claim in claims]
+            print_json({"claims": ids, "runs": runs, "minutes": minutes, "plan": report.to_dict()})
         else:
-            print_report(planned.report())
+            print_report(report)
         return DONE
 
     def _directory(self) -> Path:
         """Make the directory of a new run, or find the one to go on with."""
-        from ..lab.records import latest_run_directory, new_run_directory
+        from ..lab.catalogue import RUNS
+        from ..lab.runs.directory import latest_run_directory, new_run_directory
 
-        name = f"ladder-{Path(self.data).resolve().name}"
+        name = f"ladder-{Path(self.data).resolve().name}" if self._alone else RUNS
         if not self.resume:
             return new_run_directory(self.runs, name)
         latest = latest_run_directory(self.runs, name)
@@ -132,13 +141,22 @@ class Reproduce(Command):
         print(f"going on with {latest}", file=sys.stderr)
         return latest
 
-    def _measure(self, options: LadderOptions, directory: Path) -> dict[str, Any] | None:
+    def _measure(self, claims: Sequence[Claim], options: Options, directory: Path) -> dict[str, Any] | None:
         """Return the record, or None when Ctrl-C ended the run."""
-        from ..lab import ladder
+        from ..lab import reproduce
+        from ..lab.catalogue import committed_records
 
         try:
             with show_progress() as progress:
-                return ladder.run(options, directory, resume=self.resume, progress=progress)
+                return reproduce.run(
+                    claims,
+                    options,
+                    directory,
+                    committed=committed_records(),
+                    resume=self.resume,
+                    progress=progress,
+                    alone=self._alone,
+                )
         except KeyboardInterrupt:
             print(f"steadynorm: interrupted; what was done is in {directory}", file=sys.stderr)
             print(f"go on with: {self._resuming()}", file=sys.stderr)
@@ -151,8 +169,10 @@ class Reproduce(Command):
 
     def _resuming(self) -> str:
         """Return the command that takes this run up."""
-        words = ["steadynorm", "reproduce", "--preset", self.preset, "--data", self.data, "--runs", str(self.runs)]
-        words += ["--seeds", str(self.seeds)] if self.seeds is not None else []
-        words += ["--threads", str(self.threads)] if self.threads is not None else []
-        words += ["--output", str(self.output)] if self.output is not None else []
+        words = ["steadynorm", "reproduce", *self.claims, *(["--all"] if self.all else []), "--preset", self.preset]
+        words += ["--data", self.data] if self._alone else []
+        words += ["--runs", str(self.runs)]
+        for name in ("seeds", "threads", "output"):
+            value = getattr(self, name)
+            words += [f"--{name}", str(value)] if value is not None else []
         return shlex.join([*words, "--resume"])

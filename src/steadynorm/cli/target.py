@@ -130,6 +130,6 @@ def save_weights(model: nn.Module, file: Path) -> None:
     """Write the model's state as safetensors, whole or not at all; shared tensors once."""
     import safetensors.torch
 
-    from ..lab.records import write_beside
+    from ..files import write_beside
 
     write_beside(file, lambda beside: safetensors.torch.save_model(model, str(beside)))

@@ -32,6 +32,10 @@ class NormBase(WideStatistics, TorchNorm):
 
     activation: str | None = None  # the class's own serves a layer of torch that has been frozen
 
+    single_value = "error"
+    _by_batch = 0  # in how many settings of batch_statistics the layer is
+    _single_by_running = 0  # in how many of single_values
+
     options: tuple[str, ...] = ("activation",)
     """The constructor's words beyond torch's."""
 
@@ -61,6 +65,8 @@ class NormBase(WideStatistics, TorchNorm):
             given = {name: v for name, v in (("residual", residual), ("mask", mask)) if v is not None}
             return x.tracer.create_proxy("call_module", path, (x,), given)
         by_batch = self._is_by_batch()
+        if by_batch and self._takes_single_values() and self._has_one_value(x):
+            by_batch = False
         self._check_input(x, residual, mask, by_batch)
         if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
@@ -85,7 +91,12 @@ class NormBase(WideStatistics, TorchNorm):
 
     def _is_by_batch(self) -> bool:
         """Tell whether this call normalizes with the batch's own statistics."""
-        return self.training or self.running_mean is None
+        return self.training or self.running_mean is None or self._by_batch > 0
+
+    def _takes_single_values(self) -> bool:
+        """Tell whether one value a feature is normalized by the running statistics, and counts for nothing."""
+        wanted = self._single_by_running > 0 or self.single_value == "running"
+        return wanted and self.running_mean is not None
 
     def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         """Return activation(norm(x) + residual) by the batch's own statistics; move the running ones, if they are to.
@@ -115,8 +126,9 @@ class NormBase(WideStatistics, TorchNorm):
             raise ShapeError(
                 f"Expected more than 1 value per channel when training, got input size {x.shape}\n"
                 f"The layer is {describe(self)}. One value is its own mean, so nothing of it would be left. Ways out: "
-                "a larger batch, or drop_last=True in the loader; a larger image, if the map has shrunk to 1×1; eval() "
-                "on this layer, or another normalization (group, layer), if batches of one are meant."
+                "a larger batch, or drop_last=True in the loader; a larger image, if the map has shrunk to 1×1; if "
+                'batches of one are meant, single_value="running" (for a whole model steadynorm.single_values), eval() '
+                "on this layer, or another normalization (group, layer)."
             )
         if by_batch and self.eps <= 0.0:
             raise ArgumentError(f"batch_norm eps must be positive during training, but got {self.eps}")
@@ -132,7 +144,8 @@ class NormBase(WideStatistics, TorchNorm):
         """Return torch's text, and the options that are set."""
         values = {name: getattr(self, name) for name in self.options}
         text: str = super().extra_repr()  # type: ignore[no-untyped-call]
-        return text + "".join(f", {name}={v}" for name, v in values.items() if v not in (None, False))
+        shown = {name: v for name, v in values.items() if v not in (None, False, getattr(type(self), name, None))}
+        return text + "".join(f", {name}={v}" for name, v in shown.items())
 
 
 extend_signature(NormBase)

@@ -12,7 +12,7 @@ from ..errors import ArgumentError
 from ..functional import RunningStatistics
 from .base import NormBase
 from .dispatch import code_for, may_be_overwritten, moments
-from .finishing import check_activation, finish, wide_affine
+from .finishing import check_activation, check_single_value, finish, wide_affine
 from .moving import is_recomputation, move
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"]
@@ -46,6 +46,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             again from y, which the next layer keeps anyway. It is done where the fused kernels serve and x is the
             result of another operation; gradients are right to about 1e-5, and there are no second derivatives. If
             someone else needs x for backward, autograd raises.
+        single_value: what training does with a batch of one value a feature: ``"error"``, or ``"running"``, which
+            normalizes it by the running statistics and does not count it.
 
     Differs from torch: statistics stay float32 or wider under ``.half()`` and its kin. A feature whose batch is not
     finite skips the update, and ``skipped_updates`` counts it. Under activation checkpointing every batch counts once:
@@ -80,12 +82,14 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         bias: bool = True,
         activation: str | None = None,
         inplace: bool = False,
+        single_value: str = "error",
     ) -> None:
         check_activation(activation, invertible=inplace)
+        check_single_value(single_value)
         if inplace and "inplace" in self.refused:
             raise ArgumentError(f"inplace must be False for {type(self).__name__}, received True: leave it out")
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self.activation, self.inplace = activation, inplace
+        self.activation, self.inplace, self.single_value = activation, inplace, single_value
         self.register_buffer("skipped_updates", None, persistent=False)  # after torch's three, and in no checkpoint
         self._reset_skipped_updates()
 
@@ -172,10 +176,18 @@ class BatchNorm3d(BatchNormBase, torch.nn.BatchNorm3d, axes=(5,)):
 class LazyBatchNormBase(LazyTorchNorm, BatchNormBase):
     """A layer that takes ``num_features`` from its first input, and is the plain layer from then on."""
 
-    def __init__(self, *args: Any, activation: str | None = None, inplace: bool = False, **others: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        activation: str | None = None,
+        inplace: bool = False,
+        single_value: str = "error",
+        **others: Any,
+    ) -> None:
         check_activation(activation, invertible=inplace)
-        super().__init__(*args, **others)  # torch's, which hands neither on
-        self.activation, self.inplace = activation, inplace
+        check_single_value(single_value)
+        super().__init__(*args, **others)  # torch's, which hands none of these on
+        self.activation, self.inplace, self.single_value = activation, inplace, single_value
 
     def initialize_parameters(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
         """Give parameters and buffers the size of x's feature axis."""

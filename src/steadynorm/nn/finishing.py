@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from ..functional._tensors import widen
 from ..kernels import INVERTIBLE
 
-__all__ = ["ACTIVATIONS", "Affine", "check_activation", "finish", "wide_affine"]
+__all__ = ["ACTIVATIONS", "Affine", "check_activation", "check_single_value", "finish", "wide_affine"]
 
 Affine = tuple[Tensor | None, Tensor | None]
 """γ and β."""
@@ -35,6 +35,12 @@ def check_activation(name: str | None, *, invertible: bool = False) -> None:
             f"inplace=True needs an activation that loses nothing, None or 'leaky_relu'; received {name!r}, from whose "
             "output its input cannot be told: set inplace=False"
         )
+
+
+def check_single_value(chosen: str) -> None:
+    """Refuse what is no way to treat a feature's single value."""
+    if chosen not in ("error", "running"):
+        raise ArgumentError(f'single_value must be "error" or "running", received {chosen!r}')
 
 
 def wide_affine(weight: Tensor | None, bias: Tensor | None) -> Affine:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import ArgumentError
 from ..functional import Moments
 from ..functional.renorm import batch_renorm
-from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
 from .finishing import Affine
 from .method import MethodBase
 
@@ -85,6 +85,11 @@ class BatchRenormBase(MethodBase):
                 "renormalization needs running statistics, received track_running_stats=False: leave it out"
             )
         self.r_max, self.d_max = r_max, d_max
+
+    def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        if self.training:
+            return super()._normalize_by_batch(x, residual, mask)
+        return BatchNormBase._normalize_by_batch(self, x, residual, mask)  # the batch's own are wanted, not the running
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
         tracked = self.num_batches_tracked

@@ -77,8 +77,9 @@ class SyncBatchNorm(BatchNormBase):
         *,
         bias: bool = True,
         activation: str | None = None,
+        single_value: str = "error",
     ) -> None:
-        options: dict[str, Any] = {"bias": bias, "activation": activation}
+        options: dict[str, Any] = {"bias": bias, "activation": activation, "single_value": single_value}
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.process_group = process_group
 
@@ -119,8 +120,10 @@ class SyncBatchNorm(BatchNormBase):
             self._place = describe(self)
         with torch.no_grad():
             joined = join(moments(x, mask), group, f"{self._place}, forward")
-        # all ranks raise, those without an example too; the shape first, which needs no wait for the device
+        # all ranks do the same, those without an example too; the shape first, which needs no wait for the device
         if mask is None and x.shape[0] * x.shape[2:].numel() <= 1 and joined.count == 1:
+            if self._takes_single_values():
+                return self._normalize_by_running(x, residual, mask)
             raise ShapeError(
                 f"Expected more than 1 value per channel when training, got one on all ranks together, here input size "
                 f"{x.shape}\nThe layer is {self._place}. One value is its own mean, so nothing of it would be left."

@@ -100,6 +100,11 @@ class Layer:
         return self.module in PAUSED or getattr(self.module, "_pauses", 0) > 0
 
     @property
+    def is_by_batch(self) -> bool:
+        """Whether it is in a setting of :func:`steadynorm.batch_statistics`."""
+        return getattr(self.module, "_by_batch", 0) > 0
+
+    @property
     def activation(self) -> str | None:
         """What follows inside of it."""
         return getattr(self.module, "activation", None)
@@ -195,6 +200,8 @@ class Layer:
         """
         if type(self.module).forward is not self.base.forward or "forward" in vars(self.module):
             return f"{self.kind} overrides forward"
+        if self.is_by_batch or getattr(self.module, "_single_by_running", 0) > 0:
+            return "is in a setting of batch_statistics or single_values: remove it first"
         return "is in a block of paused_statistics" if self.is_paused else None
 
     def _has_own(self, method: str) -> bool:

@@ -6,17 +6,17 @@ import textwrap
 import pytest
 import torch
 
+from madeup_claims import settled
 from steadynorm import functional
 from steadynorm.errors import FoldError
 from steadynorm.functional import Moments
-from steadynorm.lab.claims import network
+from steadynorm.lab.catalogue import every_claim
 from steadynorm.lab.claims.bias.overflow import stall
-from steadynorm.lab.claims.measuring import measure
-from steadynorm.lab.claims.registry import DRAWN
+from steadynorm.lab.claims.network import folding
 
 
 def verdict_of(id: str, preset: str = "smoke") -> str:
-    return measure(DRAWN[id], preset)["verdict"]
+    return settled(every_claim()[id], preset)["verdict"]
 
 
 @pytest.fixture
@@ -70,20 +70,20 @@ def test_population_statistics_without_the_factor(rewrite):
 
 
 def test_an_affine_map_that_forgets_the_mean(rewrite, monkeypatch):
-    right = network.folding.fold_affine
+    right = folding.fold_affine
 
     def broken(mean, var, gamma=None, beta=None, *, eps):
         return right(torch.zeros_like(mean), var, gamma, beta, eps=eps)
 
-    values = network.folding.measure(0)
+    values = folding.measure(0)
     assert values["error of the affine map"] < 1e-12
     with monkeypatch.context() as patch:
-        patch.setattr(network.folding, "fold_affine", broken)
-        assert network.folding.measure(0)["error of the affine map"] > 0.05
-        assert network.folding.measure(0)["error in an unpadded convolution behind"] > 0.05
+        patch.setattr(folding, "fold_affine", broken)
+        assert folding.measure(0)["error of the affine map"] > 0.05
+        assert folding.measure(0)["error in an unpadded convolution behind"] > 0.05
     rewrite(functional.fold_affine, "beta - scale * mean", "beta")
     with pytest.raises(FoldError):  # in the package itself the tool notices before any verdict
-        network.folding.measure(0)
+        folding.measure(0)
 
 
 @pytest.mark.parametrize(("step", "dtype"), [(0.1, torch.float16), (0.03, torch.bfloat16), (0.9, torch.float16)])

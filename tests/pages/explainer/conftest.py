@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from steadynorm.lab.claims.catalogue import committed_records
+from steadynorm.lab.catalogue import committed_records
 from steadynorm.pages.explainer import render
 
 

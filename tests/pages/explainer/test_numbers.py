@@ -195,7 +195,7 @@ def test_rate(page: Page) -> None:
 
 
 def test_ladder(page: Page) -> None:
-    record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
+    record = json.loads((ROOT / "results" / "ladder" / "cifar10.json").read_text())
     high = page.evaluate("document.getElementById('ladder').controls[0].high")
     states = [{"target": k / 10} for k in range(round(high * 10) + 1)]
     curves = {}
@@ -219,7 +219,7 @@ def test_ladder(page: Page) -> None:
 
 
 def test_ladder_begins_at_the_records_own_table(page: Page) -> None:
-    record = json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
+    record = json.loads((ROOT / "results" / "ladder" / "cifar10.json").read_text())
     page.locator("#ladder .reset").click()
     shown = read(page, "ladder", [{}])[0]
     for arm in record["arms"]:

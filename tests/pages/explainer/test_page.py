@@ -15,7 +15,7 @@ import madeup
 import steadynorm as sn
 from browsing import bring, until
 from steadynorm.cli import explain, main
-from steadynorm.lab.claims.catalogue import committed_records
+from steadynorm.lab.catalogue import committed_records
 from steadynorm.pages.explainer import NAMES, ladder, render
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -156,7 +156,7 @@ def test_a_record_of_another_claim_is_refused() -> None:
 
 
 def test_the_record_that_comes_with_the_package_is_a_committed_one() -> None:
-    assert ladder.committed_record() == json.loads((ROOT / "results" / "ladder-cifar10.json").read_text())
+    assert ladder.committed_record() == json.loads((ROOT / "results" / "ladder" / "cifar10.json").read_text())
 
 
 def test_an_unknown_figure() -> None:

@@ -36,11 +36,11 @@ def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | 
 
     Raises: DataError when the record is of another claim; MissingExtraError when a library is not installed.
     """
-    figures = [_build(name, record) for name in NAMES]
+    figures = {name: _build(name, record) for name in NAMES}
 
-    from .page import page
+    from .filling import fill
 
-    return page(figures, claims)
+    return fill("page.html", *NAMES, figures=figures, claims=claims)
 
 
 def figure(name: str) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 
 from markupsafe import Markup
 from torch import Tensor
+
+from .filling import fill
 
 __all__ = ["Choice", "Figure", "Slider"]
 
@@ -90,9 +93,11 @@ class Figure:
 
     def _repr_html_(self) -> str:
         """The figure alone, in a frame of its own, so that a notebook's styles and this one's do not meet."""
-        from .page import frame
-
-        return frame(self)
+        document = html.escape(fill("single.html", self.name, figure=self))
+        return (
+            f'<iframe title="steadynorm: {self.name}" srcdoc="{document}" '
+            'style="width: 100%; height: 46rem; border: 0"></iframe>'
+        )
 
 
 def _pack(array: Tensor) -> dict[str, Any]:

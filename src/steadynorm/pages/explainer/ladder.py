@@ -7,8 +7,6 @@ target at the first evaluation at which the mean over its seeds is there, as in 
 import json
 import math
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -17,13 +15,14 @@ from markupsafe import Markup
 from torch import Tensor
 
 from ...errors import DataError
-from ..results.figures import DASHES
+from ...files import results
+from ..common import DASHES
 from .drawing import INK, draw, rows
 from .frames import Figure, Slider
 
 __all__ = ["RECORD", "build", "committed_record", "crossings", "mean_curves"]
 
-RECORD = "ladder-cifar10.json"
+RECORD = "cifar10.json"
 PAPER = Slider("paper", "target, the paper’s ImageNet (%)", 69.0, 75.5, 0.1, 72.2)
 _ROUNDING = 1e-9  # as where the record is made: means of the same accuracies in another order differ by less
 
@@ -31,24 +30,14 @@ Record = Mapping[str, Any]
 
 
 def committed_record() -> dict[str, Any]:
-    """Read the record that the page shows by default: beside this file in the wheel, in results/ in a checkout."""
-    beside = files(__package__).joinpath(RECORD)
-    source = beside if beside.is_file() else Path(__file__).parents[4] / "results" / RECORD
-    return dict(json.loads(source.read_text(encoding="utf-8")))
+    """Read the record that the page shows by default."""
+    return dict(json.loads((results() / "ladder" / RECORD).read_text(encoding="utf-8")))
 
 
 def mean_curves(record: Record) -> tuple[Tensor, Tensor]:
-    """Steps of the evaluations, (points,), and each arm's mean validation accuracy there, (arms, points), float64.
-
-    A seed that diverged counts as chance from there on, as where the record is made.
-    """
-    steps = sorted({step for arm in record["arms"] for seed in arm["seeds"] for step, _ in seed["curve"]})
-    chance = 1 / record["data"]["classes"]
-    means = []
-    for arm in record["arms"]:
-        curves = [dict(seed["curve"]) for seed in arm["seeds"]]
-        means.append([math.fsum(curve.get(step, chance) for curve in curves) / len(curves) for step in steps])
-    return torch.tensor(steps, dtype=torch.float64), torch.tensor(means, dtype=torch.float64)
+    """Steps of the evaluations, (points,), and each arm's mean validation accuracy there, (arms, points), float64."""
+    curves = torch.tensor([arm["curve"] for arm in record["arms"]], dtype=torch.float64)
+    return curves[0, :, 0], curves[:, :, 1]
 
 
 def crossings(steps: Tensor, means: Tensor, targets: Tensor) -> Tensor:
@@ -113,7 +102,7 @@ def _ceiling(means: Tensor) -> float:
 
 def _conditions(record: Record) -> str:
     arm = record["arms"][0]
-    last = max(step for seed in arm["seeds"] for step, _ in seed["curve"])
+    last = arm["curve"][-1][0]
     count, seeds, day = record["data"]["train"], len(arm["seeds"]), record["created"][:10]
     return f"{count} training images, {last} steps, {seeds} seeds, measured {day}"
 

@@ -1,14 +1,17 @@
-"""The page's tables beside its charts: learning-rate grid, settings, recipes, data, environment."""
+"""A page's tables beside its charts: the grid of rates, and the conditions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 from ...reports import Cell, Report, format_cell
 
-__all__ = ["cell", "data", "environment", "grid", "percent", "recipes", "settings"]
+__all__ = ["cell", "details", "environment", "grid", "percent"]
+
+Record = Mapping[str, Any]
 
 
 def cell(value: Cell) -> str:
@@ -21,38 +24,50 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def grid(record: Mapping[str, Any]) -> Report:
-    """The search for the baseline's learning rate and initialization."""
-    columns = ("initialization", "learning rate", "best validation accuracy", "outcome")
-    rows = [
+def grid(record: Record) -> Report | None:
+    """The search for each arm's rate; None where there was none. Of curves a score is a validation error."""
+    if "grid" not in record:
+        return None
+    accuracies = record["kind"] == "curves"
+    score = "best validation accuracy" if accuracies else "score (less is better)"
+
+    def told(row: Record) -> Cell:
+        if None in row["scores"]:
+            return "diverged"
+        mean = fmean(row["scores"])
+        return percent(1 - mean) if accuracies else mean
+
+    rows: list[dict[str, Cell]] = [
         {
-            "initialization": point["initialization"],
-            "learning rate": point["learning_rate"],
-            "best validation accuracy": percent(point["best_validation_accuracy"]),
-            "outcome": point["outcome"],
+            "arm": row["arm"],
+            **({"initialization": row["initialization"]} if "initialization" in row else {}),
+            "learning rate": row["rate"],
+            score: told(row),
+            **({"outcome": row["outcome"]} if "outcome" in row else {}),
+            "taken": row["chosen"],
         }
-        for point in record["grid"]
+        for row in record["grid"]
     ]
-    return Report("Learning rates tried for the baseline, on validation data", columns, rows)
+    return Report("Learning rates tried, on validation data", tuple(rows[0]), rows)
 
 
-def settings(record: Mapping[str, Any]) -> Report:
-    """The settings of the run."""
-    return _pairs("Settings", "setting", {"preset": record["preset"], **record["settings"]})
+def details(record: Record) -> list[Report]:
+    """The settings; of curves also recipes and data; the machine and the versions."""
+    tables = [_pairs("Settings", "setting", {"preset": record["preset"], **record["settings"]})]
+    if "arms" in record:
+        tables.append(_recipes(record))
+    if "data" in record:
+        facts = {name: value for name, value in record["data"].items() if name != "note"}
+        tables.append(_pairs("Data", "property", facts, note=record["data"]["note"]))
+    return [*tables, environment(record)]
 
 
-def data(record: Mapping[str, Any]) -> Report:
-    """The data of the run; its note stands below the table."""
-    facts = {name: value for name, value in record["data"].items() if name != "note"}
-    return _pairs("Data", "property", facts, note=record["data"]["note"])
-
-
-def environment(record: Mapping[str, Any]) -> Report:
+def environment(record: Record) -> Report:
     """The machine and the versions."""
     return _pairs("Environment", "property", {"created": record["created"], **record["environment"]})
 
 
-def recipes(record: Mapping[str, Any]) -> Report:
+def _recipes(record: Record) -> Report:
     """What each arm trains with: a row a setting, a column an arm."""
     flat = {arm["name"]: dict(_flatten(arm["recipe"])) for arm in record["arms"]}
     keys = dict.fromkeys(key for recipe in flat.values() for key in recipe)
@@ -60,12 +75,12 @@ def recipes(record: Mapping[str, Any]) -> Report:
     return Report("Recipe of each arm", ("setting", *flat), rows)
 
 
-def _pairs(title: str, kind: str, values: Mapping[str, Any], note: str | None = None) -> Report:
+def _pairs(title: str, kind: str, values: Record, note: str | None = None) -> Report:
     rows = [{kind: name, "value": value} for name, value in _flatten(values)]
     return Report(title, (kind, "value"), rows, (note,) if note else ())
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
+def _flatten(values: Record, prefix: str = "") -> Iterator[tuple[str, Cell]]:
     """Yield ``("a.b", 1)`` for ``{"a": {"b": 1}}``; lists become text."""
     for name, value in values.items():
         if isinstance(value, Mapping):

@@ -133,6 +133,8 @@ class Surroundings:
                 raise Left("in training mode: it normalizes with the batch's own statistics")
         if layer.why_no_statistics:
             raise Left(f"{layer.why_no_statistics}: it normalizes with the batch's own")
+        if layer.is_by_batch:
+            raise Left("is in a setting of batch_statistics: it normalizes with the batch's own")
         affine = affine_of(layer)
         if affine.scale.dim() != 1 or affine.scale.shape != affine.shift.shape:
             raise Left("its statistics are not one value a feature")

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..base import EXACT, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 STEPS, RATE = 500, 0.1
 
@@ -50,8 +48,9 @@ def draw() -> dict[str, Line]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="bias/centring",
+    order=201,
     statement="A step on the bias that ignores how the mean depends on it makes the bias grow for ever, while output "
     "and loss stay as they are; with the gradient taken through the mean the bias does not move.",
     source="Ioffe & Szegedy 2015, Sec. 2; the article, Eq 1",
@@ -66,6 +65,5 @@ CLAIM = Claim(
         Part("movement of b with the gradient through the mean", at_most=1e-10),
     ),
     measure=measure,
-    draws=EXACT,
     chart=Chart("The bias, step by step", "step", "b", draw),
 )

@@ -4,9 +4,7 @@ import math
 
 import torch
 
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM", "stall"]
+from ...claim import Drawn, Part, generator
 
 
 def stall(step: float, dtype: torch.dtype) -> float:
@@ -40,8 +38,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="bias/overflow",
+    order=202,
     statement="The runaway bias grows until the arithmetic overflows.",
     source="the article, Eq 1; Ioffe & Szegedy 2015, Sec. 2, only say that b grows indefinitely",
     literature="overflow",
@@ -55,7 +54,6 @@ CLAIM = Claim(
         Part("largest bias in float16 over the step", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="It stalls: once b is some {largest bias in float32 over the step} steps high, b + step rounds to b. In "
     "float16 that is after {largest bias in float16 over the step} steps. What blows up is scaling (bias/scaling).",
 )

@@ -4,9 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ....nn import BatchNorm1d, BatchNorm2d
-from ..base import EXACT, Claim, Part, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, relative
 
 
 def effects(linear: nn.Linear | nn.Conv2d, norm: nn.Module, u: Tensor) -> tuple[float, float]:
@@ -35,8 +33,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="bias/redundant",
+    order=204,
     statement="A layer that is followed by batch norm needs no bias: its gradient is 0, and leaving it out changes "
     "nothing.",
     source="Ioffe & Szegedy 2015, Sec. 3.2; the article, Eq 1 and placement",
@@ -49,5 +48,4 @@ CLAIM = Claim(
         Part("change of the output without the bias", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..base import EXACT, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 STEPS, RATE = 1000, 0.02
 
@@ -48,8 +46,9 @@ def draw() -> dict[str, Line]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="bias/scaling",
+    order=203,
     statement="If a step also ignores how the scale depends on the weights, training blows up.",
     source="Ioffe & Szegedy 2015, Sec. 2",
     literature="observed in initial experiments: the model blows up",
@@ -63,6 +62,5 @@ CLAIM = Claim(
         Part("movement of w with the gradient through σ", at_most=1e-10),
     ),
     measure=measure,
-    draws=EXACT,
     chart=Chart("The weight under scaling, step by step", "step", "|w|", draw),
 )

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from ....functional import batch_norm, whitening_matrix
-from ..base import NOISY, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import NOISY, Chart, Drawn, Line, Part, generator
 
 WIDTH, LAYERS = 384, 24
 NARROW = 64  # of the whitened chain
@@ -93,8 +91,9 @@ def of_law(name: str, law: float) -> Part:
     return Part(name, 0.98 * law, 1.02 * law, literature=round(law, 4), by="mean")
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="landscape/depth",
+    order=704,
     statement="At initialization batch norm makes the squared gradient grow by a constant factor a layer, by "
     "π/(π − 1) = 1.467 and more with ReLU and above 1 with every nonlinearity, while whitening keeps its length.",
     source="Yang et al. 2019 (arXiv:1902.08129), Theorems 8 and 9; the article, Jacobian",

@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -37,8 +35,9 @@ def measure_finite(seed: int) -> dict[str, float]:
     return {name: min(value, 1e6) for name, value in values.items()}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="landscape/gradient-norm",
+    order=701,
     statement="Batch norm shortens the gradient: ‖∂L̂/∂y‖² is at most γ²/σ² times ‖g‖² less what points along 1 and, "
     "divided by √m, along ŷ.",
     source="Santurkar et al. 2018 (arXiv:1805.11604), Theorem 4.1",
@@ -52,7 +51,6 @@ CLAIM = Claim(
         Part("left side over γ²/σ²·‖g‖²", role="shown"),
     ),
     measure=measure_finite,
-    draws=EXACT,
     instead="With 1/m before both terms it is an equality. With 1/√m before the second the right side is too small, "
     "and the left exceeds it up to {left side over the bound with 1/√m} times.",
 )

@@ -4,10 +4,8 @@ import math
 
 import torch
 
-from ..base import EXACT, Claim, Part, generator
+from ...claim import Drawn, Part, generator
 from .quadratic import threshold
-
-__all__ = ["CLAIM"]
 
 RIPPLE = 8.0
 
@@ -24,8 +22,9 @@ def measure(seed: int) -> dict[str, float]:
     return {"rate of divergence × greatest curvature / 2": found * greatest / 2, "rate of divergence": found}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="landscape/jagged",
+    order=703,
     statement="On a jagged loss, too, descent diverges above 2 over the curvature, so a smoother one raises the "
     "ceiling.",
     source="the article, Figure 4",
@@ -38,7 +37,6 @@ CLAIM = Claim(
         Part("rate of divergence", literature=2.0, role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="The rule is exact for quadratics only. Above it the rippled loss makes descent jump about, but what "
     "diverges is settled by the bowl: the rate is {rate of divergence × greatest curvature / 2} times what the "
     "greatest curvature says. The figure illustrates; it is no evidence about networks.",

@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM", "threshold"]
+from ...claim import Drawn, Part, generator
 
 
 def threshold(slope: Callable[[float], float], start: float, high: float, steps: int = 5000) -> float:
@@ -34,8 +32,9 @@ def measure(seed: int) -> dict[str, float]:
     return {"largest stable rate × curvature / 2": found * curvature / 2}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="landscape/quadratic",
+    order=702,
     statement="Gradient descent on a quadratic is stable below a rate of 2 over its curvature, and not above.",
     source="elementary; the article, higher learning rates",
     literature="2/curvature",
@@ -43,5 +42,4 @@ CLAIM = Claim(
     protocol="½Lθ² with L drawn from 0.1 to 10, 5000 steps from 1; the rate found by bisection. Right: within 0.1 %.",
     parts=(Part("largest stable rate × curvature / 2", 0.999, 1.001, literature=1.0),),
     measure=measure,
-    draws=EXACT,
 )

@@ -7,9 +7,7 @@ from torch.nn import functional as F
 from ....functional import fold_affine, fold_weights_before, normalize
 from ....nn import BatchNorm1d, BatchNorm2d
 from ....surgery.fold import fold
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 
 def network() -> nn.Sequential:
@@ -62,8 +60,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="network/folding",
+    order=802,
     statement="At inference batch norm is one affine map per feature, and merges into its linear neighbour.",
     source="Ioffe & Szegedy 2015, Algorithm 2, line 11; the article, Eq 6",
     literature="exact",
@@ -80,7 +79,6 @@ CLAIM = Claim(
         Part("error in a padded convolution behind", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
     instead="Into the layer before it, always. Into a convolution behind it only if that does not pad with zeros: "
     "the shift is missing in the border, and the output is off by {error in a padded convolution behind} of its size.",
 )

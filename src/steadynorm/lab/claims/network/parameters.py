@@ -2,10 +2,8 @@
 
 import torch
 
+from ...claim import Drawn, Part
 from ...network import Network, NetworkOptions, Stem
-from ..base import Claim, Part
-
-__all__ = ["CLAIM"]
 
 
 def count(stem: Stem, *, batch_norm: bool = True) -> int:
@@ -24,8 +22,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="network/parameters",
+    order=801,
     statement="The network of the paper's layer table has 13.6 million parameters.",
     source="Ioffe & Szegedy 2015, Sec. 4.2, and its Figure 5; the article, the ladder",
     literature="13.6 million",

@@ -2,10 +2,8 @@
 
 import torch
 
-from ..base import NOISY, Claim, Part, generator
+from ...claim import NOISY, Drawn, Part, generator
 from .slopes import slope
-
-__all__ = ["CLAIM"]
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -23,8 +21,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="saturation/drift",
+    order=102,
     statement="When the batch's mean has drifted to +4, the sigmoid's slope there is a few thousandths.",
     source="the article, drifting inputs",
     literature="a few thousandths",

@@ -3,10 +3,8 @@
 import torch
 
 from ....functional import batch_norm
-from ..base import NOISY, Chart, Claim, Line, Part, generator
+from ...claim import NOISY, Chart, Drawn, Line, Part, generator
 from .slopes import slope
-
-__all__ = ["CLAIM"]
 
 DRIFTS = [drift / 2 for drift in range(13)]
 
@@ -38,8 +36,9 @@ def draw() -> dict[str, Line]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="saturation/restored",
+    order=103,
     statement="However far its inputs drift, batch norm keeps the batch where the sigmoid has its slope.",
     source="the article, Figure 1; Ioffe & Szegedy 2015, Sec. 3.2",
     literature="no number; the reading asks for 0.15 with batch norm against 0.05 without",

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..base import Claim, Part
-
-__all__ = ["CLAIM", "slope"]
+from ...claim import Drawn, Part
 
 
 def slope(x: Tensor) -> Tensor:
@@ -20,8 +18,9 @@ def measure(seed: int) -> dict[str, float]:
     return {"slope at 0": at_0, "slope at 5": at_5}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="saturation/slopes",
+    order=101,
     statement="A sigmoid's slope is 0.25 in the middle and about 0.0066 at 5.",
     source="the article, drifting inputs; Ioffe & Szegedy 2015, Sec. 2.1, on saturation",
     literature="0.25 and 0.0066",

@@ -6,9 +6,7 @@ from itertools import pairwise
 import torch
 
 from ....functional import batch_norm
-from ..base import Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 STEPS, RATE = 1500, 5.0
 
@@ -52,8 +50,9 @@ def draw() -> dict[str, Line]:
     return {"measured": [(step, sizes[step]) for step in points]}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="scale/growth",
+    order=404,
     statement="Batch norm stabilizes the growth of the weights: larger weights grow less, until they stop.",
     source="Ioffe & Szegedy 2015, Sec. 3.3 (“will stabilize the parameter growth”); the article, Eq 7",
     literature="no number",

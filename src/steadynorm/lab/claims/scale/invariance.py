@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 FACTORS = (0.1, 0.5, 2.0, 10.0, 100.0)
 
@@ -34,8 +32,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="scale/invariance",
+    order=401,
     statement="Multiplying the weights by a > 0 changes neither the output nor the gradient that goes on below, and "
     "makes the gradient of the weights a times smaller.",
     source="Ioffe & Szegedy 2015, Sec. 3.3; the article, Eq 7",
@@ -49,5 +48,4 @@ CLAIM = Claim(
         Part("change of a times the weights' gradient", at_most=1e-9, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -26,8 +24,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="scale/limits",
+    order=402,
     statement="BN(Wu) = BN((aW)u) for any scalar a, in layers as they are.",
     source="Ioffe & Szegedy 2015, Sec. 3.3, “for a scalar a”; the article, Eq 7",
     literature="exact",
@@ -41,7 +40,6 @@ CLAIM = Claim(
         Part("change for a = 0.01, ε = a²·1e-5", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="It holds for a > 0 and ε = 0. A negative a flips the sign; and with ε in the root the output changes, "
     "at a = 0.01 by {change for a = 0.01, ε = 1e-5}, since small weights meet an ε that is 1/a² times as large.",
 )

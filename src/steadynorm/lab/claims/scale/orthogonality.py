@@ -2,10 +2,8 @@
 
 import torch
 
-from ..base import EXACT, Claim, Part, generator
+from ...claim import Drawn, Part, generator
 from .invariance import layer
-
-__all__ = ["CLAIM"]
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -29,8 +27,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="scale/orthogonality",
+    order=403,
     statement="The gradient of the weights before batch norm is orthogonal to them, so that a step of gradient "
     "descent adds η²‖g‖² to ‖w‖².",
     source="van Laarhoven 2017 (arXiv:1706.05350), Sec. 2; the article, scale invariance",
@@ -43,5 +42,4 @@ CLAIM = Claim(
         Part("cosine with ε = 1e-5", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
 )

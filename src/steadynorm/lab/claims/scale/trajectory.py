@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator
 
 STEPS, RATE = 100, 0.1
 
@@ -41,8 +39,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="scale/trajectory",
+    order=405,
     statement="What counts is the effective rate η/‖w‖²: weights ten times as large, trained at a hundred times the "
     "rate, are the same function at every step.",
     source="van Laarhoven 2017 (arXiv:1706.05350), Sec. 3; the article, scale invariance",
@@ -56,5 +55,4 @@ CLAIM = Claim(
         Part("change with weights × 10 at the same rate", at_least=1e-3, role="control"),
     ),
     measure=measure,
-    draws=EXACT,
 )

@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_moments
-from ..base import NOISY, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import NOISY, Chart, Drawn, Line, Part, generator
 
 SIZES = (2, 4, 16, 64, 256)
 VALUES = 400_000  # a size, dealt out to batches; a feature stands for a batch
@@ -38,8 +36,9 @@ def draw() -> dict[str, Line]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/bessel",
+    order=501,
     statement="Of independent values, the mean of m/(m−1)·σ²_B over batches is the population's variance.",
     source="Ioffe & Szegedy 2015, Algorithm 2, line 10; the article, Eq 5",
     literature="1 with the factor, (m−1)/m without",

@@ -5,9 +5,7 @@ import math
 import torch
 
 from ....functional import batch_norm
-from ..base import NOISY, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import NOISY, Chart, Drawn, Line, Part, generator
 
 SIZES = (8, 16, 32, 64, 128, 256, 512)
 BATCHES = 4000  # a size; a feature stands for a batch
@@ -41,8 +39,9 @@ def draw() -> dict[str, Line]:
     return {"measured": list(variances(0).items())}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/companions",
+    order=507,
     statement="An example's normalized value is noisy, since its companions in the batch are drawn anew, with a "
     "variance that falls like 1/m.",
     source="Ioffe & Szegedy 2015, Sec. 3.4, for the noise; the article, regularizing noise",

@@ -4,9 +4,7 @@ import torch
 
 from ....functional import batch_moments
 from ....functional.conventions import CONVENTIONS
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM", "UNBIASED"]
+from ...claim import Drawn, Part, generator
 
 #: Beside those of :data:`CONVENTIONS`: Caffe (batch_norm_layer.cpp, bias_correction_factor), and MLX since its pull
 #: request 3817.
@@ -31,8 +29,9 @@ def measure(seed: int) -> dict[str, float]:
 
 _THOSE = ", ".join(sorted(name for name, unbiased in UNBIASED.items() if not unbiased))
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/frameworks",
+    order=505,
     statement="Most frameworks keep a moving average of the biased variance, torch among them.",
     source="the article, Eq 5; its own code stores the unbiased one",
     literature="most",
@@ -47,7 +46,6 @@ CLAIM = Claim(
         Part("share of frameworks that store the biased variance", at_least=0.501),
     ),
     measure=measure,
-    draws=EXACT,
     instead="torch stores {stored by torch over the biased variance} times the biased variance at m = 4, the "
     "unbiased one; of eight frameworks a share of {share of frameworks that store the biased variance} stores the "
     "biased one.",

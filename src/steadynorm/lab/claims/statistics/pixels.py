@@ -8,9 +8,7 @@ from torch.nn import functional as F
 
 from ....functional import PaperEstimator, PooledEstimator, batch_moments, population_statistics
 from ... import data
-from ..base import NOISY, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import NOISY, Chart, Drawn, Line, Part, generator
 
 SIZES = (2, 4, 8, 16, 32)
 BATCHES = 1500  # a size; a feature stands for a batch
@@ -58,8 +56,9 @@ def draw() -> dict[str, Line]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/pixels",
+    order=502,
     statement="In convolutional layers Eq 5, with m·p·q in place of m, gives the population's variance.",
     source="Ioffe & Szegedy 2015, Sec. 3.1 and 3.2; the article, Eq 5",
     literature="1",

@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from ....functional import RunningStatistics, batch_moments, update_running_statistics
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator
 
 
 def as_printed(x: Tensor, run_mean: Tensor, run_var: Tensor, momentum: float) -> Tensor:
@@ -35,8 +33,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/rebinding",
+    order=506,
     statement="The article's pseudo-code, which assigns run_mean and run_var inside of the function, keeps them for "
     "inference.",
     source="the article, Eq 5, pseudo-code",
@@ -51,7 +50,6 @@ CLAIM = Claim(
         Part("running variance if the state is returned", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="The assignment binds new tensors to local names: the caller still holds "
     "{running mean after 100 batches} and {running variance after 100 batches}. Return the state or change it in "
     "place.",

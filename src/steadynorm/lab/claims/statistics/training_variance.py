@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_moments, normalize
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 SIZES = (2, 8, 32)
 
@@ -27,8 +25,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="statistics/training-variance",
+    order=504,
     statement="Consistency demands the biased variance in training: with the unbiased one the layer would be another.",
     source="the article, Eq 5; the paper gives no such reason",
     literature="no number",
@@ -40,7 +39,6 @@ CLAIM = Claim(
         Part("difference with the same γ", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="The factor √(m/(m−1)) is a constant, which γ takes up: what remains is rounding, "
-    "{difference that no γ takes up}. What matters is the variance at test (statistics/test-variance).",
+    "{difference that no γ takes up}. What matters is the variance at test (statistics/variance-at-test).",
 )

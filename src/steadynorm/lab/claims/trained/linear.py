@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ....nn import BatchNorm1d, LpBatchNorm1d
-from ..base import Part, generator
-from ..training import Arm, Outcome, Rounds, Trained, Training, descend
-
-__all__ = ["CLAIM"]
+from ...claim import Arm, Outcome, Part, Rounds, Trained, Training, descend, generator
 
 LAYERS, WIDTH, EXAMPLES = 25, 10, 1000
 EPS = 1e-5
@@ -89,6 +86,7 @@ SHORT, LONG = 1_000, 10_000
 
 CLAIM = Trained(
     id="trained/linear",
+    order=901,
     statement="In a 25-layer linear network batch norm brings the loss to a tenth of the plain network's, and an L1 "
     "norm in place of the deviation brings it lower still.",
     source="Santurkar et al. 2018 (arXiv:1805.11604), Sec. 3.3 and Appendix A, for the network and for L1; that batch "

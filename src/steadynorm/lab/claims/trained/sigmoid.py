@@ -8,11 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ....nn import BatchNorm1d
+from ...claim import Arm, Outcome, Part, Rounds, Trained, Training, descend, generator
 from ...data import Images, load
-from ..base import Part, generator
-from ..training import Arm, Outcome, Rounds, Trained, Training, descend
-
-__all__ = ["CLAIM"]
 
 WIDTHS = (64, 100, 100, 100, 10)
 BATCH, DEVIATION, EPS = 60, 0.1, 1e-5
@@ -166,6 +163,7 @@ SHORT, LONG = 5_000, 50_000
 
 CLAIM = Trained(
     id="trained/sigmoid",
+    order=902,
     statement="A network of three layers of 100 sigmoids trains faster with batch norm and comes to a higher test "
     "accuracy, and the inputs of its last sigmoids are distributed much more stably.",
     source="Ioffe & Szegedy 2015, Sec. 4.1 and Figure 1",

@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator
 
 SIZES = (2, 3, 8, 32, 256)
 
@@ -23,8 +21,9 @@ def measure(seed: int) -> dict[str, float]:
     return {"largest |x̂| over √(m−1)": max(largest), "that of a single outlier": min(attained)}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/bound",
+    order=303,
     statement="No normalized value is larger than √(m−1), and a single outlier comes to it.",
     source="elementary, from Eq 2: the m values have mean 0 and mean square 1",
     literature="√(m−1)",
@@ -36,5 +35,4 @@ CLAIM = Claim(
         Part("that of a single outlier", at_least=1 - 1e-9, literature=1.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from ....functional import batch_norm, batch_norm_backward
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 H = 1e-6
 
@@ -40,8 +38,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/gradients",
+    order=301,
     statement="The six chain-rule formulas are the gradient of the transform.",
     source="Ioffe & Szegedy 2015, Sec. 3; the article, Eq 4",
     literature="exact",
@@ -55,5 +54,4 @@ CLAIM = Claim(
         Part("sum of ∂ℓ/∂x times x̂", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

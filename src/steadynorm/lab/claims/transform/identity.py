@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_moments, batch_norm, identity_affine
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -21,8 +19,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/identity",
+    order=302,
     statement="With γ = √Var[x] and β = E[x] batch norm gives its input back, so nothing is lost.",
     source="Ioffe & Szegedy 2015, Sec. 3; the article, Eq 3",
     literature="exact",
@@ -34,7 +33,6 @@ CLAIM = Claim(
         Part("error on the next batch", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
     instead="It is exact with γ = √(Var[x] + ε), and for the batch of these statistics only: as printed it misses by "
     "{error with γ as printed}, and the next batch has other statistics and misses by {error on the next batch}.",
 )

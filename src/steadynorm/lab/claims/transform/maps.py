@@ -4,9 +4,7 @@ import torch
 
 from ....functional import batch_moments
 from ....nn import BatchNorm1d, BatchNorm2d
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -24,8 +22,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/maps",
+    order=305,
     statement="For feature maps of p×q the transform is that of a batch of m·p·q values, with one pair γ, β a map.",
     source="Ioffe & Szegedy 2015, Sec. 3.2; the article, where it goes",
     literature="effective batch m·p·q; 2 parameters a map",
@@ -38,5 +37,4 @@ CLAIM = Claim(
         Part("change of the statistics when the image moves", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

@@ -4,9 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from ....functional import batch_norm
-from ..base import EXACT, Claim, Part, generator, relative
-
-__all__ = ["CLAIM"]
+from ...claim import Drawn, Part, generator, relative
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -23,8 +21,9 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/relatives",
+    order=306,
     statement="Group norm is layer norm with one group and instance norm with as many as features; batch norm of one "
     "image, in training, is instance norm.",
     source="Wu & He 2018 (arXiv:1803.08494), Sec. 3.1; the article, small batches",
@@ -39,5 +38,4 @@ CLAIM = Claim(
         Part("group norm less batch norm over its groups", at_most=1e-12, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
 )

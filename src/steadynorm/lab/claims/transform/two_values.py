@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_norm
-from ..base import EXACT, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 EPS = 1e-5
 
@@ -32,8 +30,9 @@ def draw() -> dict[str, Line]:
     return {"ε = 1e-5": list(zip(differences.tolist(), x_hat.tolist(), strict=True))}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="transform/two-values",
+    order=304,
     statement="In a batch of two, x̂ is ±1/√(1 + 4ε/D²), where D is the difference: a sign, whatever was put in.",
     source="elementary, from Eq 2; it is why fully connected layers fail at batches of two",
     literature="±1/√(1 + 4ε/D²)",
@@ -44,6 +43,5 @@ CLAIM = Claim(
         Part("distance from the formula with ε", at_most=1e-9, literature=0.0),
     ),
     measure=measure,
-    draws=EXACT,
     chart=Chart("The larger of two values, normalized", "difference", "x̂", draw, log_x=True),
 )

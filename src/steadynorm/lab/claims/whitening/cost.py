@@ -5,9 +5,7 @@ import time
 import torch
 
 from ....nn import BatchNorm1d, WhiteningNorm1d
-from ..base import Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 WIDTHS = (32, 128, 512)
 EXAMPLES, TURNS = 1024, 15
@@ -39,8 +37,9 @@ def draw() -> dict[str, Line]:
     return {"whitening over batch norm": [(width, ratio(width, 0)) for width in (32, 64, 128, 256, 512)]}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="whitening/cost",
+    order=602,
     statement="Whitening is expensive beside batch norm, the more so the wider the layer.",
     source="Ioffe & Szegedy 2015, Sec. 3; the article, whitening",
     literature="no number; the reading asks for ten times as long at 512 features, and for growth from 32 to 512",

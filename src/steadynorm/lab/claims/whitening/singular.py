@@ -3,9 +3,7 @@
 import torch
 
 from ....functional import batch_covariance
-from ..base import EXACT, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 FEATURES = 16
 
@@ -30,8 +28,9 @@ def draw() -> dict[str, Line]:
     return {"rank": [(m, rank(m, 0)) for m in range(2, 25)]}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="whitening/singular",
+    order=601,
     statement="A batch's covariance is singular exactly when the batch is no larger than the number of features.",
     source="the article, whitening; Ioffe & Szegedy 2015, Sec. 3, have “smaller than”",
     literature="rank min(m − 1, d)",
@@ -44,6 +43,5 @@ CLAIM = Claim(
         Part("rank at m = 17", 16, 16, literature=16.0),
     ),
     measure=measure,
-    draws=EXACT,
     chart=Chart("Rank of a batch's covariance, 16 features", "m", "rank", draw),
 )

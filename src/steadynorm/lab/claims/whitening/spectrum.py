@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 from ....functional import fold_affine, whitening_matrix
-from ..base import EXACT, Chart, Claim, Line, Part, generator
-
-__all__ = ["CLAIM"]
+from ...claim import Chart, Drawn, Line, Part, generator
 
 WIDTH = 256
 
@@ -42,8 +40,9 @@ def draw() -> dict[str, Line]:
     return {name: list(enumerate(s.tolist()))[::5] for name, s in spectra(0).items()}
 
 
-CLAIM = Claim(
+CLAIM = Drawn(
     id="whitening/spectrum",
+    order=603,
     statement="Where normalized inputs and outputs of a layer are uncorrelated, its Jacobian's singular values are "
     "close to 1, so batch norm may lead to layers of such Jacobians.",
     source="Ioffe & Szegedy 2015, Sec. 3.3, a conjecture; the article, Jacobian",
@@ -60,7 +59,6 @@ CLAIM = Claim(
         Part("distance from 1 with whitening", role="shown"),
     ),
     measure=measure,
-    draws=EXACT,
     instead="The step from the premise to the conclusion is right, and whitening shows it: all singular values are "
     "1. Batch norm does not meet the premise, since it leaves the correlations: a share of "
     "{share between 0.9 and 1.1 with batch norm} lies near 1, as without it ({share between 0.9 and 1.1 without}).",

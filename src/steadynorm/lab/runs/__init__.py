@@ -1,0 +1,1 @@
+"""What runs jobs: processes, presets, rate grids, progress, the directory of a run, and its resumption."""
