@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from ..errors import ArgumentError
 from ..surgery.biases import redundant_biases
 from ..surgery.change import preserved
-from ..surgery.layers import uncompiled
 from ..surgery.progress import track
 from ..surgery.watch import Forward, read
 from .distance import distance
@@ -86,10 +85,8 @@ def diagnose(
         raise ArgumentError(f"micro_batches must be 1 or more, received {micro_batches}")
     if isinstance(ignore, str):
         raise ArgumentError(f"ignore must be a list of patterns, received the string {ignore!r}: put it into a list")
-    root = uncompiled(model)
     case = Case(
         model,
-        root,
         optimizer=optimizer,
         reference=reference,
         process_group=process_group,

@@ -20,7 +20,7 @@ from ..nn.dispatch import moments as fused_moments
 from ..surgery.change import preserved
 from ..surgery.layers import Layer
 from ..surgery.watch import Forward, call, device_of, given_to, hooked
-from .rule import Case
+from .subject import Subject
 from .wiring import Wiring
 
 __all__ = ["Evidence", "Row", "Seen", "examine"]
@@ -122,7 +122,7 @@ class Evidence:
     batches: int = 0
 
 
-def examine(case: Case, batches: Iterable[Any], forward: Forward | None) -> Evidence:
+def examine(subject: Subject, batches: Iterable[Any], forward: Forward | None) -> Evidence:
     """Run every batch as in training, and once more without dropout if there is any; the model is the same after it.
 
     Batch norms normalize by the statistics of what they are given, which move nothing; those that are held from
@@ -130,21 +130,21 @@ def examine(case: Case, batches: Iterable[Any], forward: Forward | None) -> Evid
     """
     evidence = Evidence({}, {}, Wiring(), [], [])
     draws = False
-    with preserved(case.root), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with preserved(subject.root), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for number, batch in enumerate(batches):
             random = torch.get_rng_state()
-            with _normalizing(case, evidence.seen, number, evidence.example_means, training=True):
+            with _normalizing(subject, evidence.seen, number, evidence.example_means, training=True):
                 if number == 0:
-                    with evidence.wiring.watching(case.root):
-                        call(case.root, batch, forward)
+                    with evidence.wiring.watching(subject.root):
+                        call(subject.root, batch, forward)
                     evidence.first_inputs = [t for t in _tensors(batch) if t.is_floating_point()][:1]
                 else:
-                    call(case.root, batch, forward)
+                    call(subject.root, batch, forward)
             if number == 0:
-                draws = not torch.equal(random, torch.get_rng_state()) or device_of(case.root).type != "cpu"
+                draws = not torch.equal(random, torch.get_rng_state()) or device_of(subject.root).type != "cpu"
             if draws:
-                with _normalizing(case, evidence.without_dropout, number, [], training=False):
-                    call(case.root, batch, forward)
+                with _normalizing(subject, evidence.without_dropout, number, [], training=False):
+                    call(subject.root, batch, forward)
             evidence.batches += 1
     return evidence
 
@@ -155,16 +155,16 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 @contextmanager
 def _normalizing(
-    case: Case, seen: dict[nn.Module, Seen], number: int, means: list[Tensor], *, training: bool
+    subject: Subject, seen: dict[nn.Module, Seen], number: int, means: list[Tensor], *, training: bool
 ) -> Iterator[None]:
     """Put the model into training or evaluation, its batch norms to work with the statistics of what they are given."""
-    layers = {layer.module: layer for layer in case.layers if layer.is_batch_norm}
-    taking = {layer.module for layer in case.moving}
+    layers = {layer.module: layer for layer in subject.layers if layer.is_batch_norm}
+    taking = {layer.module for layer in subject.moving}
     own = {module: dict(buffers_of(module)) for module in taking}
-    modes = [(module, module.training) for module in case.root.modules()]
-    case.root.train(training)
+    modes = [(module, module.training) for module in subject.root.modules()]
+    subject.root.train(training)
     for module, layer in layers.items():
-        if module in taking or case.holds(layer):
+        if module in taking or subject.holds(layer):
             module.eval()
 
     def see(module: nn.Module, args: Any, kwargs: Any) -> None:

@@ -8,30 +8,24 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
-from ..surgery.layers import Layer, layers_of
+from .evidence import Evidence
 from .finding import Finding
-
-if TYPE_CHECKING:
-    from .evidence import Evidence
-    from .step import Step
+from .step import Step
+from .subject import Subject
 
 __all__ = ["Case", "Rule", "all_rules"]
 
 
 @dataclass
-class Case:
+class Case(Subject):
     """One model, and all that is known of it; a part that a rule needs and that is None keeps the rule from running."""
 
-    model: nn.Module
-    """As it was given, with what wraps it."""
-    root: nn.Module
-    """Without a compiler's wrapper."""
     evidence: Evidence | None = None
     step: Step | None = None
     biases: Mapping[str, Sequence[str]] | None = None
@@ -41,23 +35,6 @@ class Case:
     process_group: ProcessGroup | None = None
     steps: int | None = None
     micro_batches: int = 1
-
-    def __post_init__(self) -> None:
-        self.layers: list[Layer] = [layer for layer in layers_of(self.root) if not layer.why_unready]
-
-    @property
-    def batch_norms(self) -> list[Layer]:
-        """The layers that take statistics over examples when they train."""
-        return [layer for layer in self.layers if layer.is_batch_norm]
-
-    @property
-    def moving(self) -> list[Layer]:
-        """The batch norms with a running mean and variance that training moves."""
-        return [v for v in self.batch_norms if not (v.why_no_statistics or v.why_no_variances or self.holds(v))]
-
-    def holds(self, layer: Layer) -> bool:
-        """Whether a layer is kept from training: frozen, or in evaluation while the model trains."""
-        return bool(layer.why_constant) or (self.root.training and not layer.module.training)
 
 
 @dataclass(frozen=True)

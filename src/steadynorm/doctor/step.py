@@ -14,7 +14,7 @@ from ..surgery.change import preserved
 from ..surgery.dataflow.copying import duplicate
 from ..surgery.layers import COUNT
 from ..surgery.watch import Forward, call, given_to, hooked
-from .rule import Case
+from .subject import Subject
 
 __all__ = ["Step", "take_step"]
 
@@ -31,11 +31,11 @@ class Step:
     """‖∂loss/∂x · σ‖ at its input x: the loss's change if x moves by its own deviation. By first call."""
 
 
-def take_step(case: Case, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None) -> Step:
+def take_step(subject: Subject, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None) -> Step:
     """Run forward and backward in training on a copy of the model. Without a loss the outputs' gradient is random."""
-    with preserved(case.root):
-        copy = duplicate(case.root)
-    norms = [layer for layer in case.batch_norms if not case.holds(layer)]
+    with preserved(subject.root):
+        copy = duplicate(subject.root)
+    norms = [layer for layer in subject.batch_norms if not subject.holds(layer)]
     twins = {copy.get_submodule(layer.names[0]): layer.module for layer in norms}
     for parameter in copy.parameters():
         if parameter.is_floating_point():
@@ -57,8 +57,8 @@ def take_step(case: Case, batch: Any, forward: Forward | None, loss: Callable[[A
 
     devices = sorted({p.device.index for p in copy.parameters() if p.device.type == "cuda"})
     copy.train()
-    for layer in case.batch_norms:
-        if case.holds(layer):
+    for layer in subject.batch_norms:
+        if subject.holds(layer):
             copy.get_submodule(layer.names[0]).eval()
     eager = torch.compiler.set_stance("force_eager")
     with torch.random.fork_rng(devices=devices), eager, torch.enable_grad(), hooked(twins, see):

@@ -105,6 +105,12 @@ class Layer:
         return getattr(self.module, "_by_batch", 0) > 0
 
     @property
+    def takes_single_values(self) -> bool:
+        """Whether a batch of one value a feature is no error in training."""
+        by_setting = getattr(self.module, "_single_by_running", 0) > 0
+        return by_setting or getattr(self.module, "single_value", "error") != "error"
+
+    @property
     def activation(self) -> str | None:
         """What follows inside of it."""
         return getattr(self.module, "activation", None)

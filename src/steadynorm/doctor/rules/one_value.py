@@ -1,6 +1,7 @@
 """Batches that have one value a feature: a variance of it is 0, and training raises.
 
-A last batch of one example, or 1×1 maps of a single image. Torch and our layers refuse it in training.
+A last batch of one example, or 1×1 maps of a single image. Torch and our layers refuse it in training,
+unless these are told otherwise by :func:`steadynorm.single_values`.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ def check(case: Case) -> Iterator[Finding]:
     assert case.evidence is not None
     for layer in case.moving:
         seen = case.evidence.seen.get(layer.module)
-        single = sum(float(row.moments.count) == 1 for row in seen.rows) if seen and not layer.is_synchronized else 0
+        allowed = layer.is_synchronized or layer.takes_single_values
+        single = 0 if seen is None or allowed else sum(float(row.moments.count) == 1 for row in seen.rows)
         if single:
             yield Finding(
                 layer.name,
                 "error",
                 {"batches of one value a feature": single},
                 "a batch of one example, or a map of 1×1, leaves nothing to normalize by",
-                "drop_last=True in the loader, larger batches, or sn.freeze_(model)",
+                "drop_last=True in the loader, larger batches, or sn.single_values(model)",
             )
