@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check tables claims article bench mutants sanitize wheel-test clean
+.PHONY: reproduce test check tables claims article doctor bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 # Bytecode is written at once: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
@@ -38,6 +38,10 @@ claims: .venv/installed
 # docs/article.md, from the parts of the story that `steadynorm explain` tells.
 article: .venv/installed
 	$(BIN)/python tools/article.py
+
+# docs/doctor.md, from the docstrings of the rules.
+doctor: .venv/installed
+	$(BIN)/python tools/doctor_page.py
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from .doctor.diagnose import diagnose as diagnose
     from .functional.conventions import convert_stats as convert_stats
     from .pages.explainer import figure as figure
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
@@ -43,6 +44,7 @@ _HOME = {
     "convert_stats": "functional.conventions",
     "convert_": "surgery.convert",
     "copy_statistics_": "surgery.copy",
+    "diagnose": "doctor.diagnose",
     "desynchronize_": "surgery.synchronize",
     "drop_redundant_biases_": "surgery.biases",
     "fold": "surgery.fold",

@@ -53,6 +53,7 @@ __all__ = [
     "tree_leaves",
     "tree_map_only",
     "unwrapped",
+    "version_of",
     "without_torch_function",
     "written",
 ]
@@ -224,6 +225,11 @@ def storage_of(tensor: Tensor) -> StorageKey:
     storage = tensor.untyped_storage()
     reference: Any = StorageWeakRef
     return storage._cdata, reference(storage)
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to, in inference mode always 0. Replaced by: a copy, compared."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def written(operator: Any, args: tuple[Any, ...]) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from .dataflow.examples import Example, read_examples
 from .dataflow.tracing import trace
 from .layers import layers_of
 
-__all__ = ["drop_redundant_biases_"]
+__all__ = ["drop_redundant_biases_", "redundant_biases"]
 
 
 def drop_redundant_biases_(model: nn.Module, example_inputs: Any) -> Report:
@@ -62,6 +63,23 @@ def drop_redundant_biases_(model: nn.Module, example_inputs: Any) -> Report:
         errors = prove(before, duplicate(root).eval(), (), examples, None)
     note = f"largest difference at the output, relative to its largest magnitude: {errors[None]:.1e}"
     return change.report("dropped", ("into",), [note], what="bias")
+
+
+def redundant_biases(model: nn.Module, example_inputs: Any) -> dict[str, list[str]]:
+    """Return the names of the layers whose bias is cancelled, each with those of the batch norms that cancel it.
+
+    Arguments and errors as of :func:`drop_redundant_biases_`; the model is copied and not changed.
+    """
+    root = with_values(model)
+    examples = read_examples(example_inputs)
+    linears = layers_of(root, lambda module: is_linear(module) and module.bias is not None)
+    modes = [_watch(duplicate(root), examples, training) for training in (False, True)] if linears else []
+    found = {}
+    for layer in linears:
+        with suppress(Left):
+            norms = {name for copy, around in modes for name in _cancelling(copy, around, layer.names[0])}
+            found[layer.name] = sorted(norms)
+    return found
 
 
 def _watch(copy: nn.Module, examples: Sequence[Example], training: bool) -> tuple[nn.Module, Surroundings]:

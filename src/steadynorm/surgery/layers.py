@@ -19,7 +19,19 @@ from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
 
-__all__ = ["COUNT", "FREEZING", "PAUSED", "SYNCHRONIZING", "TORCH", "Layer", "Where", "bare", "layers_of", "uncompiled"]
+__all__ = [
+    "COUNT",
+    "FREEZING",
+    "PAUSED",
+    "SYNCHRONIZING",
+    "TORCH",
+    "Layer",
+    "Where",
+    "bare",
+    "is_normalization",
+    "layers_of",
+    "uncompiled",
+]
 
 Where = Callable[[str, nn.Module], bool]
 
@@ -91,6 +103,12 @@ class Layer:
     def is_by_batch(self) -> bool:
         """Whether it is in a setting of :func:`steadynorm.batch_statistics`."""
         return getattr(self.module, "_by_batch", 0) > 0
+
+    @property
+    def takes_single_values(self) -> bool:
+        """Whether a batch of one value a feature is no error in training."""
+        by_setting = getattr(self.module, "_single_by_running", 0) > 0
+        return by_setting or getattr(self.module, "single_value", "error") != "error"
 
     @property
     def activation(self) -> str | None:

@@ -1,0 +1,17 @@
+"""A normalization layer that is registered, and that no batch reached: its statistics stay as they are. A note."""
+
+from collections.abc import Iterator
+
+from ..finding import Finding
+from ..rule import Case
+
+NEEDS = ("evidence",)
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Compare those that there are with those that ran."""
+    assert case.evidence is not None
+    for layer in case.batch_norms:
+        if layer.module not in case.evidence.seen:
+            cause = "no batch reached it: it is left over, or belongs to a branch that these batches do not take"
+            yield Finding(layer.name, "note", {"calls": 0}, cause, "take it out, or give batches that use it")
