@@ -6,6 +6,7 @@ import steadynorm as sn
 from sick_models import SICK
 from steadynorm.doctor import rule
 from steadynorm.doctor.rules import ranks_differ
+from steadynorm.surgery.layers import layers_of
 
 RULES = rule.all_rules()
 assert set(SICK) == set(RULES), f"every rule needs a sick model: {sorted(set(SICK) ^ set(RULES))}"
@@ -16,7 +17,7 @@ def two_ranks(monkeypatch):
     """The process group of a test is the model of another rank."""
 
     def exchange(mine, other):
-        theirs = {v.name: tuple(t.double() for t in v.statistics) for v in rule.layers_of(other)}
+        theirs = {v.name: tuple(t.double() for t in v.statistics) for v in layers_of(other)}
         return [theirs, mine]
 
     monkeypatch.setattr(ranks_differ, "exchange", exchange)
