@@ -3,6 +3,21 @@
 import torch
 from torch import Tensor, nn
 
+RESNET_50 = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+"""Width, count and first stride of each stage."""
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, features, count and first stride of each stage."""
+DENSENET_121 = (6, 12, 24, 16)
+"""How many layers each block has."""
+
 
 def conv_norm(inputs, outputs, kernel=1, stride=1, groups=1, activation=nn.ReLU):
     """Convolution, batch norm, activation."""
@@ -35,7 +50,7 @@ class Bottleneck(nn.Module):
 def resnet50():
     """He et al. 2016, arXiv:1512.03385, Table 1, the stride on the 3×3 convolution."""
     blocks, inputs = [], 64
-    for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+    for width, count, stride in RESNET_50:
         for i in range(count):
             blocks.append(Bottleneck(inputs, width, stride if i == 0 else 1))
             inputs = 4 * width
@@ -65,15 +80,7 @@ class InvertedResidual(nn.Module):
 def mobilenet_v2():
     """Sandler et al. 2018, arXiv:1801.04381, Table 2."""
     layers, inputs = [conv_norm(3, 32, 3, 2, activation=nn.ReLU6)], 32
-    for expansion, outputs, count, stride in (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
+    for expansion, outputs, count, stride in MOBILENET_V2:
         for i in range(count):
             layers.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
             inputs = outputs
@@ -101,7 +108,7 @@ class DenseLayer(nn.Module):
 def densenet121():
     """Huang et al. 2017, arXiv:1608.06993, Table 1, growth 32."""
     layers, features = [conv_norm(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)], 64
-    for number, count in enumerate((6, 12, 24, 16)):
+    for number, count in enumerate(DENSENET_121):
         if number:
             half = features // 2
             down = (nn.BatchNorm2d(features), nn.ReLU(), nn.Conv2d(features, half, 1, bias=False), nn.AvgPool2d(2))

@@ -13,6 +13,8 @@ from steadynorm.bench import TorchLayers
 from steadynorm.lab.network import Network, NetworkOptions
 from steadynorm.nn import BatchNorm2d
 
+from .foreign import DENSENET_121, MOBILENET_V2, RESNET_50
+
 __all__ = ["NETWORKS", "by_torch", "without_norms"]
 
 
@@ -45,7 +47,7 @@ class Bottleneck(nn.Module):
 def resnet50() -> nn.Module:
     """He et al. 2016, arXiv:1512.03385, Table 1, the stride on the 3×3 convolution."""
     blocks, inputs = [], 64
-    for width, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+    for width, count, stride in RESNET_50:
         for i in range(count):
             blocks.append(Bottleneck(inputs, width, stride if i == 0 else 1))
             inputs = 4 * width
@@ -73,15 +75,7 @@ class InvertedResidual(nn.Module):
 def mobilenet_v2() -> nn.Module:
     """Sandler et al. 2018, arXiv:1801.04381, Table 2, with ReLU for ReLU6."""
     layers, inputs = [unit(3, 32, 3, 2)], 32
-    for expansion, outputs, count, stride in (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
+    for expansion, outputs, count, stride in MOBILENET_V2:
         for i in range(count):
             layers.append(InvertedResidual(inputs, outputs, stride if i == 0 else 1, expansion))
             inputs = outputs
@@ -107,7 +101,7 @@ class DenseLayer(nn.Module):
 def densenet121() -> nn.Module:
     """Huang et al. 2017, arXiv:1608.06993, Table 1, growth 32."""
     layers, features = [unit(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)], 64
-    for number, count in enumerate((6, 12, 24, 16)):
+    for number, count in enumerate(DENSENET_121):
         if number:
             half = features // 2
             norm = BatchNorm2d(features, activation="relu")
