@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, MissingExtraError
-from .upgrade import upgraded
+from .upgrade import SCHEMA, upgraded
 
 __all__ = ["SCHEMA", "Record", "load_record", "validate"]
-
-SCHEMA = "steadynorm.record/2"
 
 Record = Mapping[str, Any]
 

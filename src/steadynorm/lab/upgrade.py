@@ -5,19 +5,19 @@ from typing import Any
 
 from .curves import complete, mean_curve
 
-__all__ = ["RENAMED", "upgraded"]
+__all__ = ["RENAMED", "SCHEMA", "upgraded"]
 
 #: Ids of claims that have another name now.
 RENAMED = {"statistics/test-variance": "statistics/variance-at-test"}
 
-_SCHEMA = "steadynorm.record/2"
+SCHEMA = "steadynorm.record/2"
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record as :mod:`.records` has it; one that is no old record comes back as it is."""
     old = record.get("schema")
     if old == "steadynorm.claims/1":
-        return {**record, "schema": _SCHEMA, "kind": "claims", "records": [upgraded(one) for one in record["records"]]}
+        return {**record, "schema": SCHEMA, "kind": "claims", "records": [upgraded(one) for one in record["records"]]}
     if old == "steadynorm.claim/1":
         return _measured(record)
     return _ladder(record) if old == "steadynorm.record/1" else dict(record)
@@ -27,7 +27,7 @@ def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
     """A claim that was measured in draws or trained: it had one chart or none."""
     kept = {name: value for name, value in record.items() if name != "chart"}
     return kept | {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "kind": "trained" if "grid" in record else "drawn",
         "claim": RENAMED.get(record["claim"], record["claim"]),
         "charts": [] if record["chart"] is None else [record["chart"]],
@@ -41,7 +41,7 @@ def _ladder(record: Mapping[str, Any]) -> dict[str, Any]:
     chance = 1 / record["data"]["classes"]
     chosen = settings["initialization"], settings.get("learning_rate", arms[0]["learning_rate"])
     return dict(record) | {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "kind": "curves",
         "literature": "ratios of 2.3 with batch norm, and of 14.8 at five times the rate; sigmoids train",
         "covers": ["S12", "S13", "S14"],

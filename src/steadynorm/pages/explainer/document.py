@@ -9,7 +9,7 @@ from typing import Any
 from . import bibliography
 from .equations import EQUATIONS
 from .names import NAMES
-from .story import Body, Record, Teller, environment, texts
+from .story import Body, Record, Teller, texts, told_by
 
 __all__ = ["document"]
 
@@ -17,10 +17,7 @@ __all__ = ["document"]
 def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
     """Tell the story as one Markdown document, with its sources."""
     teller = Document(records, facts)
-    told = [
-        f'<a id="part-{name}"></a>\n\n{environment().from_string(text).render(teller.names()).strip()}'
-        for name, text in texts()
-    ]
+    told = [f'<a id="part-{name}"></a>\n\n{told_by(teller, text).strip()}' for name, text in texts()]
     sources = [f'<a id="{key}"></a>{_reference(teller.sources[key])}' for key in sorted(set(teller.cited))]
     text = "\n\n".join(["# Batch normalization, explained", _PREFACE, *told, "## Sources", *sources]) + "\n"
     return re.sub(r"\n{3,}", "\n\n", text)

@@ -36,6 +36,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from ..common import template
 from . import bibliography
 from .cube import METHODS, cube
 from .equations import EQUATIONS
@@ -44,7 +45,7 @@ from .letters import LETTERS, is_mathematics, mark
 from .names import NAMES
 from .numerals import scientific
 
-__all__ = ["MARKS", "Body", "Page", "Part", "Record", "Teller", "environment", "parts", "texts"]
+__all__ = ["MARKS", "Body", "Page", "Part", "Record", "Teller", "parts", "texts", "told_by"]
 
 Record = Mapping[str, Any]
 Body = Callable[[], str]
@@ -125,7 +126,7 @@ class Page(Teller):
         return re.sub(r"<p>⟦(\d+)⟧</p>\n", lambda found: self._blocks[int(found[1])], html)
 
     def _template(self, name: str, **values: Any) -> str:
-        return self._block(environment(autoescape=True).get_template(name).render(**values))
+        return self._block(template("steadynorm.pages.explainer", name).render(**values))
 
     def claim(self, id: str) -> str:
         self.claims.append(id)
@@ -186,7 +187,7 @@ def parts(page: Page) -> list[Part]:
     told = []
     for name, text in texts():
         page.covered.clear()
-        html = page._html(environment().from_string(text).render(page.names()))
+        html = page._html(told_by(page, text))
         title, _, rest = html.partition("</h2>\n")
         title = Markup(title.removeprefix("<h2>"))
         told.append(Part(f"part-{name}", title, page.labels[-1], Markup(rest), tuple(page.covered)))
@@ -200,15 +201,10 @@ def texts() -> list[tuple[str, str]]:
     return [(name.removesuffix(".md").partition("-")[2], text) for name, text in found if name.endswith(".md")]
 
 
-def environment(*, autoescape: bool = False) -> jinja2.Environment:
-    """Where the templates of the page are found and filled."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("steadynorm.pages.explainer", "templates"),
-        autoescape=autoescape,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def told_by(teller: Teller, text: str) -> str:
+    """Fill one part: its text is Markdown, so nothing is escaped."""
+    part = jinja2.Template(text, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return str(part.render(teller.names()))
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
