@@ -16,7 +16,6 @@ from ..surgery.biases import redundant_biases
 from ..surgery.change import preserved
 from ..surgery.progress import track
 from ..surgery.watch import Forward, read
-from .distance import distance
 from .evidence import examine
 from .finding import SEVERITIES, Diagnosis, Finding
 from .rule import Case, Rule, all_rules
@@ -173,7 +172,7 @@ def _measured(case: Case) -> list[dict[str, Any]]:
     """Return for each layer that ran the statistics of the data and the running ones, as plain lists."""
     rows: list[dict[str, Any]] = []
     for seen in case.evidence.seen.values() if case.evidence else ():
-        if (far := distance(seen)) is None or seen.layer.statistics is None:
+        if (far := case.distance(seen.layer)) is None or seen.layer.statistics is None:
             continue
         mean, var = (v.detach().double().tolist() for v in seen.layer.statistics)
         data = {"mean": seen.pooled.mean.tolist(), "var": seen.pooled.var.tolist()}

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .._torch import buffers_of, tree_leaves
+from .._torch import tree_leaves
 from ..functional import Moments, batch_moments, merge_moments
 from ..nn.dispatch import moments as fused_moments
 from ..surgery.change import preserved
 from ..surgery.layers import Layer
-from ..surgery.watch import Forward, call, device_of, given_to, hooked
+from ..surgery.watch import Forward, by_given_moments, call, device_of, given_to, hooked, modes_kept
 from .subject import Subject
 from .wiring import Wiring
 
@@ -158,38 +158,30 @@ def _normalizing(
     subject: Subject, seen: dict[nn.Module, Seen], number: int, means: list[Tensor], *, training: bool
 ) -> Iterator[None]:
     """Put the model into training or evaluation, its batch norms to work with the statistics of what they are given."""
-    layers = {layer.module: layer for layer in subject.layers if layer.is_batch_norm}
+    layers = {layer.module: layer for layer in subject.batch_norms}
     taking = {layer.module for layer in subject.moving}
-    own = {module: dict(buffers_of(module)) for module in taking}
-    modes = [(module, module.training) for module in subject.root.modules()]
-    subject.root.train(training)
-    for module, layer in layers.items():
-        if module in taking or subject.holds(layer):
-            module.eval()
+    with modes_kept(subject.root), by_given_moments(taking) as use:
+        subject.root.train(training)
+        for module, layer in layers.items():
+            if module in taking or subject.holds(layer):
+                module.eval()
 
-    def see(module: nn.Module, args: Any, kwargs: Any) -> None:
-        x, mask = given_to(module, args, kwargs)
-        known = seen.setdefault(module, Seen(layers[module]))
-        known.masked |= mask is not None
-        row, each = _row(number, x.detach(), mask)
-        if not bool(torch.isfinite(row.moments.mean + row.moments.var).all()):
-            known.broken.add(number)
-        else:
-            known.rows.append(row)
-            if next(iter(seen)) is module and len(means) == number:
-                means.append(each)
-        if module in taking:
-            for name, value in (("running_mean", row.moments.mean), ("running_var", row.moments.var)):
-                buffers_of(module)[name] = value.to(own[module][name])
+        def see(module: nn.Module, args: Any, kwargs: Any) -> None:
+            x, mask = given_to(module, args, kwargs)
+            known = seen.setdefault(module, Seen(layers[module]))
+            known.masked |= mask is not None
+            row, each = _row(number, x.detach(), mask)
+            if not bool(torch.isfinite(row.moments.mean + row.moments.var).all()):
+                known.broken.add(number)
+            else:
+                known.rows.append(row)
+                if next(iter(seen)) is module and len(means) == number:
+                    means.append(each)
+            if module in taking:
+                use(module, row.moments)
 
-    try:
         with hooked(layers, see):
             yield
-    finally:
-        for module, buffers in own.items():
-            buffers_of(module).update(buffers)
-        for module, mode in modes:
-            module.training = mode
 
 
 def _row(number: int, x: Tensor, mask: Tensor | None) -> tuple[Row, Tensor]:

@@ -14,7 +14,9 @@ from torch import nn
 from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
-from .evidence import Evidence
+from ..surgery.layers import Layer
+from .distance import Distance, distance
+from .evidence import Evidence, Seen
 from .finding import Finding
 from .step import Step
 from .subject import Subject
@@ -35,6 +37,20 @@ class Case(Subject):
     process_group: ProcessGroup | None = None
     steps: int | None = None
     micro_batches: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._distances: dict[nn.Module, Distance | None] = {}
+
+    def seen(self, layer: Layer) -> Seen | None:
+        """What the batches show of a layer; None if there were none, or none reached it."""
+        return self.evidence.seen.get(layer.module) if self.evidence else None
+
+    def distance(self, layer: Layer) -> Distance | None:
+        """How far its running statistics are from the data; None where that cannot be said."""
+        if layer.module not in self._distances:
+            self._distances[layer.module] = distance(self.seen(layer))
+        return self._distances[layer.module]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,13 @@ class Step:
 
 def take_step(subject: Subject, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None) -> Step:
     """Run forward and backward in training on a copy of the model. Without a loss the outputs' gradient is random."""
-    with preserved(subject.root):
-        copy = duplicate(subject.root)
+    with preserved(subject.root), torch.compiler.set_stance("force_eager"), torch.enable_grad():
+        return _step_of(duplicate(subject.root), subject, batch, forward, loss)
+
+
+def _step_of(
+    copy: nn.Module, subject: Subject, batch: Any, forward: Forward | None, loss: Callable[[Any, Any], Tensor] | None
+) -> Step:
     norms = [layer for layer in subject.batch_norms if not subject.holds(layer)]
     twins = {copy.get_submodule(layer.names[0]): layer.module for layer in norms}
     for parameter in copy.parameters():
@@ -55,13 +60,11 @@ def take_step(subject: Subject, batch: Any, forward: Forward | None, loss: Calla
                 lambda g: step.gradients.__setitem__(own, float((g * deviation).double().norm()))
             )
 
-    devices = sorted({p.device.index for p in copy.parameters() if p.device.type == "cuda"})
     copy.train()
     for layer in subject.batch_norms:
         if subject.holds(layer):
             copy.get_submodule(layer.names[0]).eval()
-    eager = torch.compiler.set_stance("force_eager")
-    with torch.random.fork_rng(devices=devices), eager, torch.enable_grad(), hooked(twins, see):
+    with hooked(twins, see):
         outputs = call(copy, batch, forward)
         value = _against_noise(outputs) if loss is None else loss(outputs, batch)
         forwards = False

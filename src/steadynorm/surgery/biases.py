@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from .change import Change, Left, transaction
 from .dataflow.copying import duplicate, with_values
 from .dataflow.examples import Example, read_examples
 from .dataflow.tracing import trace
-from .layers import layers_of
+from .layers import Layer, layers_of
 
 __all__ = ["drop_redundant_biases_", "redundant_biases"]
 
@@ -47,19 +46,16 @@ def drop_redundant_biases_(model: nn.Module, example_inputs: Any) -> Report:
     """
     root = with_values(model)
     examples = read_examples(example_inputs)
-    linears = layers_of(root, lambda module: is_linear(module) and module.bias is not None)
-    change = Change(root, layers=linears, left="kept")
     before = duplicate(root).eval()
-    modes = [_watch(duplicate(root), examples, training) for training in (False, True)] if linears else []
+    found = _cancelled(root, examples)
+    change = Change(root, layers=list(found), left="kept")
     with transaction(root):
-        for layer in linears:
-            try:
-                norms = {name for copy, around in modes for name in _cancelling(copy, around, layer.names[0])}
-            except Left as left:
-                change.leave(layer, str(left))
+        for layer, norms in found.items():
+            if isinstance(norms, Left):
+                change.leave(layer, str(norms))
                 continue
             _absorb(layer.module, [root.get_submodule(name) for name in norms])
-            change.note(layer, "dropped", into=", ".join(sorted(norms)))
+            change.note(layer, "dropped", into=", ".join(norms))
         errors = prove(before, duplicate(root).eval(), (), examples, None)
     note = f"largest difference at the output, relative to its largest magnitude: {errors[None]:.1e}"
     return change.report("dropped", ("into",), [note], what="bias")
@@ -70,15 +66,20 @@ def redundant_biases(model: nn.Module, example_inputs: Any) -> dict[str, list[st
 
     Arguments and errors as of :func:`drop_redundant_biases_`; the model is copied and not changed.
     """
-    root = with_values(model)
-    examples = read_examples(example_inputs)
+    found = _cancelled(with_values(model), read_examples(example_inputs))
+    return {layer.name: norms for layer, norms in found.items() if not isinstance(norms, Left)}
+
+
+def _cancelled(root: nn.Module, examples: Sequence[Example]) -> dict[Layer, list[str] | Left]:
+    """Return each layer that has a bias with the names of the batch norms that cancel it, or why none does."""
     linears = layers_of(root, lambda module: is_linear(module) and module.bias is not None)
     modes = [_watch(duplicate(root), examples, training) for training in (False, True)] if linears else []
-    found = {}
+    found: dict[Layer, list[str] | Left] = {}
     for layer in linears:
-        with suppress(Left):
-            norms = {name for copy, around in modes for name in _cancelling(copy, around, layer.names[0])}
-            found[layer.name] = sorted(norms)
+        try:
+            found[layer] = sorted({v for copy, around in modes for v in _cancelling(copy, around, layer.names[0])})
+        except Left as left:
+            found[layer] = left
     return found
 
 

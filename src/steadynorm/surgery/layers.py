@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from .._torch import TorchBatchNorm, TorchNorm, buffers_of, unwrapped
 from ..errors import ArgumentError
 from ..nn.base import NormBase
-from ..nn.batchnorm import BatchNormBase
+from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
 from ..nn.catalogue import CATALOGUE
 from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
@@ -22,6 +22,7 @@ from ..nn.sync import SyncBatchNorm
 __all__ = [
     "COUNT",
     "FREEZING",
+    "OURS",
     "PAUSED",
     "SYNCHRONIZING",
     "TORCH",
@@ -39,6 +40,7 @@ NORMALIZATIONS = (TorchNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalRes
 WRAPPERS = (DataParallel, DistributedDataParallel, AveragedModel)
 COUNT = "num_batches_tracked"
 TORCH = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+OURS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 
 # What tools remember. The first two are attributes of the layer: what the inverse of freeze_ and of synchronize_ gives
 # back. Pauses of torch's layers are not, so that copies are not paused.
@@ -107,8 +109,7 @@ class Layer:
     @property
     def takes_single_values(self) -> bool:
         """Whether a batch of one value a feature is no error in training."""
-        by_setting = getattr(self.module, "_single_by_running", 0) > 0
-        return by_setting or getattr(self.module, "single_value", "error") != "error"
+        return isinstance(self.module, NormBase) and self.module._takes_single_values()
 
     @property
     def activation(self) -> str | None:

@@ -9,14 +9,13 @@ from typing import Any, Self
 from torch import nn
 
 from .._torch import forget_buffer
-from ..nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from ..nn.batchnorm import BatchNormBase
 from ..reports import Report
 from .change import Change
-from .layers import Layer, Where
+from .layers import OURS, Layer, Where
 
 __all__ = ["Setting"]
 
-OURS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 _lock = threading.Lock()
 # Layers of torch that are ours for now: the class that each gets back, and how many settings it is in.
 _borrowed: weakref.WeakKeyDictionary[nn.Module, tuple[type[nn.Module], int]] = weakref.WeakKeyDictionary()
@@ -36,7 +35,8 @@ class Setting:
         change = Change(model, _why_not, where)
         self._name = name
         self._layers: list[Any] = [layer.module for layer in change.taken]
-        change.each(lambda layer: {"done": "set"})
+        for layer in change.taken:
+            change.note(layer, "set")
         self.report = change.report("set")
         left = [layer.name for layer in change.layers if layer.is_batch_norm and layer not in change.taken]
         if where is None and left:
@@ -51,7 +51,10 @@ class Setting:
         with _lock:
             layers, self._layers = self._layers, []
             for layer in layers:
-                setattr(layer, self._name, getattr(layer, self._name) - 1)
+                if (left := getattr(layer, self._name) - 1) > 0:
+                    setattr(layer, self._name, left)
+                else:
+                    delattr(layer, self._name)  # the class says 0
                 _give_back(layer)
 
     def __enter__(self) -> Self:
@@ -95,5 +98,3 @@ def _give_back(module: Any) -> None:
         return
     module.__class__ = kind
     forget_buffer(module, "skipped_updates")
-    for name in ("_by_batch", "_single_by_running"):
-        vars(module).pop(name, None)

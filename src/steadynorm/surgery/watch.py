@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._torch import buffers_of
 from ..errors import ArgumentError
+from ..functional import Moments
 
-__all__ = ["Forward", "call", "device_of", "evaluating", "given_to", "hooked", "read"]
+__all__ = ["Forward", "by_given_moments", "call", "device_of", "evaluating", "given_to", "hooked", "modes_kept", "read"]
 
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -54,16 +56,38 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Give every module its own mode back at the end."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a whole model in evaluation, without gradients and uncompiled; modes come back one by one."""
+    with modes_kept(model), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        model.eval()
+        yield
+
+
+@contextmanager
+def by_given_moments(layers: Iterable[nn.Module]) -> Iterator[Callable[[nn.Module, Moments], None]]:
+    """Yield a function that lets a layer in evaluation normalize by moments; its buffers come back at the end."""
+    own = {layer: dict(buffers_of(layer)) for layer in layers}
+
+    def use(layer: nn.Module, moments: Moments) -> None:
+        for name, value in (("running_mean", moments.mean), ("running_var", moments.var)):
+            buffers_of(layer)[name] = value.to(own[layer][name])
+
+    try:
+        yield use
+    finally:
+        for layer, buffers in own.items():
+            buffers_of(layer).update(buffers)
 
 
 @contextmanager

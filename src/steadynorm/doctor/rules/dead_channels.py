@@ -26,9 +26,8 @@ def varies(mean: Tensor, var: Tensor) -> Tensor:
 
 def check(case: Case) -> Iterator[Finding]:
     """Count them in each layer."""
-    assert case.evidence is not None
     for layer in case.batch_norms:
-        seen = case.evidence.seen.get(layer.module)
+        seen = case.seen(layer)
         if seen is None or not seen.rows or all(float(row.moments.count) <= 1 for row in seen.rows):
             continue
         still = ~varies(seen.pooled.mean, seen.pooled.var)

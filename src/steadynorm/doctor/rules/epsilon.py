@@ -21,7 +21,7 @@ AGAIN = "eps={:.0e}, then sn.recalibrate_(model, batches) for the layers behind"
 def check(case: Case) -> Iterator[Finding]:
     """Look at one layer after the other."""
     for layer in case.batch_norms:
-        seen = case.evidence.seen.get(layer.module) if case.evidence else None
+        seen = case.seen(layer)
         if seen is not None and seen.rows:
             mean, var = seen.pooled.mean, seen.pooled.var
         elif layer.statistics is not None and bool(layer.statistics[0].any()) and layer.why_no_variances is None:

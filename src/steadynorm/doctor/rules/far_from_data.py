@@ -7,7 +7,6 @@ then differs from training, which is the most frequent reason for a model that i
 
 from collections.abc import Iterator
 
-from ..distance import distance
 from ..finding import Finding
 from ..rule import Case
 
@@ -16,9 +15,8 @@ NEEDS = ("evidence",)
 
 def check(case: Case) -> Iterator[Finding]:
     """Compare every layer that training moves with what it is given."""
-    assert case.evidence is not None
     for layer in case.moving:
-        far = distance(case.evidence.seen.get(layer.module))
+        far = case.distance(layer)
         if far is not None and far.is_far:
             yield Finding(
                 layer.name,

@@ -11,7 +11,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from ..finding import Finding
 from ..rule import Case
-from .small_batch import LEAST
+from .small_batch import too_small
 
 NEEDS = ("evidence",)
 SUPERSEDES = ("small-batch",)
@@ -19,13 +19,8 @@ SUPERSEDES = ("small-batch",)
 
 def check(case: Case) -> Iterator[Finding]:
     """Ask whether a larger batch is meant, then whether the small one is too small."""
-    assert case.evidence is not None
     apart = isinstance(case.root, DataParallel | DistributedDataParallel)
-    for layer in case.moving if apart or case.micro_batches > 1 else ():
-        seen = case.evidence.seen.get(layer.module)
-        n = seen.median_effective_batch if seen is not None else None
-        if n is None or n >= LEAST or layer.is_synchronized:
-            continue
+    for layer, n in too_small(case) if apart or case.micro_batches > 1 else ():
         yield Finding(
             layer.name,
             "warning",

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import torch
 
 from ...surgery.layers import Layer
-from ..distance import distance
 from ..evidence import Seen
 from ..finding import Finding
 from ..rule import Case
@@ -49,8 +48,7 @@ def _steps(case: Case, layer: Layer, m: float) -> int:
         return case.steps
     counter = layer.module.num_batches_tracked
     n = 0 if counter is None else int(counter)
-    seen = case.evidence.seen.get(layer.module) if case.evidence else None
-    far = distance(seen)
+    seen, far = case.seen(layer), case.distance(layer)
     if not n or seen is None or far is None or not far.is_far or (1 - m) ** n <= LEFT:
         return 0
     return n if _initial_share(seen) > (1 - m) ** n / 2 else 0

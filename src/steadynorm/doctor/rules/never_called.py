@@ -10,8 +10,7 @@ NEEDS = ("evidence",)
 
 def check(case: Case) -> Iterator[Finding]:
     """Compare those that there are with those that ran."""
-    assert case.evidence is not None
     for layer in case.batch_norms:
-        if layer.module not in case.evidence.seen:
+        if case.seen(layer) is None:
             cause = "no batch reached it: it is left over, or belongs to a branch that these batches do not take"
             yield Finding(layer.name, "note", {"calls": 0}, cause, "take it out, or give batches that use it")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import torch
 
-from ..distance import distance
 from ..finding import Finding
 from ..rule import Case
 
@@ -22,7 +21,7 @@ def check(case: Case) -> Iterator[Finding]:
         counter = layer.module.num_batches_tracked
         if bool(mean.any()) or not bool((var == 1).all()) or (counter is not None and int(counter)):
             continue
-        far = distance(case.evidence.seen.get(layer.module)) if case.evidence else None
+        far = case.distance(layer)
         wrong = far is not None and far.is_far
         yield Finding(
             layer.name,

@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
                     "a batch that was not finite has entered the moving average, or sums of squares lost their digits",
                     "sn.recalibrate_(model, batches), after looking for the batch that is not finite",
                 )
-        seen = case.evidence.seen.get(layer.module) if case.evidence else None
+        seen = case.seen(layer)
         if seen is not None and seen.broken:
             yield Finding(
                 layer.name,

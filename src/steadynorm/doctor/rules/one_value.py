@@ -15,9 +15,8 @@ SUPERSEDES = ("small-batch", "micro-batches")
 
 def check(case: Case) -> Iterator[Finding]:
     """Count the calls."""
-    assert case.evidence is not None
     for layer in case.moving:
-        seen = case.evidence.seen.get(layer.module)
+        seen = case.seen(layer)
         allowed = layer.is_synchronized or layer.takes_single_values
         single = 0 if seen is None or allowed else sum(float(row.moments.count) == 1 for row in seen.rows)
         if single:

@@ -18,9 +18,8 @@ NEEDS = ("evidence",)
 
 def check(case: Case) -> Iterator[Finding]:
     """Compare every use with the first."""
-    assert case.evidence is not None
     for layer in case.moving:
-        seen = case.evidence.seen.get(layer.module)
+        seen = case.seen(layer)
         uses = _uses(seen) if seen is not None else []
         if len(uses) < 2:
             continue

@@ -23,7 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
         mean, var = layer.statistics or (torch.ones(1), torch.ones(1))
         if torch.finfo(var.dtype).bits > 16:
             continue
-        seen = case.evidence.seen.get(layer.module) if case.evidence else None
+        seen = case.seen(layer)
         numbers: dict[str, str | int] = {"dtype": str(var.dtype).removeprefix("torch.")}
         if seen is not None and seen.rows and layer.module.momentum is not None:
             steps = [(v.double(), to) for v, to in ((mean, seen.pooled.mean), (var, seen.pooled.var))]

@@ -9,6 +9,7 @@ are frozen or held in evaluation.
 
 from collections.abc import Iterator
 
+from ...surgery.layers import Layer
 from ..distance import MATTERS
 from ..finding import Finding
 from ..rule import Case
@@ -20,12 +21,7 @@ LEAST = 1.5 / MATTERS**2
 
 def check(case: Case) -> Iterator[Finding]:
     """Take the median over the features that vary."""
-    assert case.evidence is not None
-    for layer in case.moving:
-        seen = case.evidence.seen.get(layer.module)
-        n = seen.median_effective_batch if seen is not None else None
-        if n is None or n >= LEAST or layer.is_synchronized:
-            continue
+    for layer, n in too_small(case):
         yield Finding(
             layer.name,
             "warning",
@@ -33,3 +29,12 @@ def check(case: Case) -> Iterator[Finding]:
             "its batches have so few independent values that their statistics are mostly noise",
             "larger batches, sn.synchronize_(model) over ranks, or sn.convert_(model, 'group')",
         )
+
+
+def too_small(case: Case) -> Iterator[tuple[Layer, float]]:
+    """Yield the layers whose statistics are noise, each with its effective batch."""
+    for layer in case.moving:
+        seen = case.seen(layer)
+        n = seen.median_effective_batch if seen is not None else None
+        if n is not None and n < LEAST and not layer.is_synchronized:
+            yield layer, n

@@ -12,7 +12,6 @@ import torch
 from torch.nn import Module
 from torch.optim.swa_utils import AveragedModel
 
-from ..distance import distance
 from ..finding import Finding
 from ..rule import Case
 
@@ -25,8 +24,7 @@ LARGE = 4 * LEVELS
 
 def check(case: Case) -> Iterator[Finding]:
     """Look for far layers first, then for the cause."""
-    assert case.evidence is not None
-    measured = [(layer, distance(case.evidence.seen.get(layer.module))) for layer in case.moving]
+    measured = [(layer, case.distance(layer)) for layer in case.moving]
     far = [(layer, found) for layer, found in measured if found is not None and found.is_far]
     change = _changed(case.model) if far else None
     for layer, found in far if change else ():

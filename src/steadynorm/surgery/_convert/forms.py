@@ -12,17 +12,15 @@ from torch import nn
 
 from ..._torch import buffers_of, parameters_of
 from ...errors import ArgumentError
-from ...nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from ...nn.catalogue import CATALOGUE
 from ...nn.domain import DomainBatchNormBase, active_domain
 from ...nn.statistics import WideStatistics
 from ...nn.sync import OF_EXCHANGE, SyncBatchNorm
 from ..change import Left
-from ..layers import SYNCHRONIZING, TORCH, Layer
+from ..layers import OURS, SYNCHRONIZING, TORCH, Layer
 
 __all__ = ["Form", "checked", "form_of", "names", "why_not_convertible"]
 
-BATCH = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 INSTANCE = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 PLACE = ("device", "dtype")
 MOST_GROUPS = 32  # Wu & He 2018, arXiv:1803.08494
@@ -84,7 +82,7 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
         raise Left(f"its input {has} one position, and one value a group is its own mean: nothing of it would be left")
     form = _built(layer.module, kind, settings | dict(options), options)
     if isinstance(form.module, SyncBatchNorm):  # for any number of dimensions: there is a way back all the same
-        plain = {"class": _by_dimension(BATCH, layer, to)}
+        plain = {"class": _by_dimension(OURS, layer, to)}
         vars(form.module)[SYNCHRONIZING] = vars(layer.module).get(SYNCHRONIZING, plain)
     return form
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from ..._torch import buffers_of
 from ...errors import ModelError
 from ...functional import Moments, PaperEstimator, PooledEstimator, merge_moments
 from ...nn.dispatch import moments as batch_moments
 from ..ranks import exchange
-from ..watch import given_to, hooked
+from ..watch import by_given_moments, given_to, hooked
 
 __all__ = ["Observation", "Prior", "observing"]
 
@@ -139,18 +138,13 @@ def observing(observations: dict[nn.Module, Observation]) -> Iterator[None]:
     The layer's buffers are other ones in this block, and its own again after it. A batch of one or none is no error
     here: a layer in evaluation takes any.
     """
-    own = {layer: dict(buffers_of(layer)) for layer in observations}
+    with by_given_moments(observations) as use:
 
-    def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
-        x, mask = given_to(layer, args, kwargs)
-        moments = batch_moments(x, mask)
-        observations[layer].add(moments, len(x))
-        for name, value in (("running_mean", moments.mean), ("running_var", moments.var)):
-            buffers_of(layer)[name] = value.to(getattr(layer, name).dtype)
+        def see(layer: nn.Module, args: Any, kwargs: Any) -> None:
+            x, mask = given_to(layer, args, kwargs)
+            moments = batch_moments(x, mask)
+            observations[layer].add(moments, len(x))
+            use(layer, moments)
 
-    try:
         with hooked(observations, see):
             yield
-    finally:
-        for layer, buffers in own.items():
-            buffers_of(layer).update(buffers)
