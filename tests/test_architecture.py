@@ -271,6 +271,8 @@ print(sorted(m for m in slow if m in sys.modules))
 def test_every_error_is_also_a_built_in():
     for name in sn.errors.__all__:
         error = getattr(sn.errors, name)
+        if issubclass(error, UserWarning):
+            continue
         assert issubclass(error, sn.errors.SteadyNormError)
         assert name in sn.errors.__doc__, "the tree in the docstring must show it"
         if error is not sn.errors.SteadyNormError:

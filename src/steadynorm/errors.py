@@ -15,6 +15,8 @@
 
 Each class is also the built-in that torch raises in the same place, so that code written for torch catches ours. Each
 message says what must hold, what was received, and what to do.
+
+``NothingDoneWarning`` is a ``UserWarning``: a tool ran, and changed nothing.
 """
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "FoldError",
     "MissingExtraError",
     "ModelError",
+    "NothingDoneWarning",
     "ShapeError",
     "SteadyNormError",
     "SynchronizationError",
@@ -69,3 +72,7 @@ class DataError(SteadyNormError, ValueError):
 
 class MissingExtraError(DataError, ImportError):
     """An optional dependency is not installed; the message gives the command that installs it."""
+
+
+class NothingDoneWarning(UserWarning):
+    """A tool changed not one layer of a model; its report says why for each."""

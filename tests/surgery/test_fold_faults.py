@@ -13,7 +13,9 @@ import steadynorm as sn
 from folding import error_of, outcome, ready, why
 from steadynorm.errors import ArgumentError, FoldError, ModelError
 from steadynorm.surgery import fold as module_of_fold
-from surgery_models import assert_unchanged, state_of
+from surgery_models import NOTHING_DONE, assert_unchanged, state_of
+
+pytestmark = NOTHING_DONE
 
 X = torch.ones(2, 3, 5, 5)
 

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 import steadynorm as sn
 from folding import TOLERANCE, error_of, outcome, ready, why
 from steadynorm.nn.batchnorm import BatchNormBase
-from surgery_models import assert_unchanged, state_of
+from surgery_models import NOTHING_DONE, assert_unchanged, state_of
+
+pytestmark = NOTHING_DONE
 
 C = 3  # features, and the size of every other axis that a linear layer may take for them
 CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d), 3: (nn.Conv3d, nn.ConvTranspose3d)}

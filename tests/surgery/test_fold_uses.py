@@ -8,6 +8,9 @@ from torch.nn.utils import parametrizations, prune
 
 import steadynorm as sn
 from folding import Net, check, layers, ready, why
+from surgery_models import NOTHING_DONE
+
+pytestmark = NOTHING_DONE
 
 # --- who else uses it -------------------------------------------------------------------------------------------------
 

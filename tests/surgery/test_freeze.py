@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import ranks
 import steadynorm as sn
 from steadynorm.errors import ArgumentError
-from surgery_models import DATA, Custom, assert_unchanged, network, small_networks, state_of
+from surgery_models import DATA, NOTHING_DONE, Custom, assert_unchanged, network, small_networks, state_of
 
 NORMS = pytest.mark.parametrize("norms", [(nn.BatchNorm2d, nn.BatchNorm1d), (sn.nn.BatchNorm2d, sn.nn.BatchNorm1d)])
 
@@ -44,6 +44,7 @@ def step(model, parameters, x):
 
 @settings(max_examples=30)
 @given(small_networks(), st.booleans(), st.booleans(), st.booleans())
+@NOTHING_DONE
 def test_freeze_and_unfreeze_give_the_same_bytes(model, statistics, affine, training):
     model.train(training)
     if not (statistics or affine):
@@ -231,6 +232,7 @@ def test_affine_only():
     assert model[9].weight.requires_grad
 
 
+@NOTHING_DONE
 def test_what_is_skipped_and_why():
     paused = nn.BatchNorm1d(4)
     made = sn.nn.FrozenBatchNorm1d(4)
@@ -265,6 +267,7 @@ def test_what_is_skipped_and_why():
     assert sn.freeze_(nn.ReLU()).notes == ["the model has no normalization layer"]
 
 
+@NOTHING_DONE
 def test_a_frozen_layer_is_not_converted():
     layer = nn.BatchNorm1d(4)
     sn.freeze_(layer)

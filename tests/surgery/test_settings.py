@@ -12,7 +12,7 @@ import steadynorm as sn
 from steadynorm.errors import ArgumentError, ShapeError
 from steadynorm.nn import domain
 from steadynorm.nn.catalogue import CATALOGUE
-from surgery_models import DATA, assert_unchanged, network, state_of
+from surgery_models import DATA, NOTHING_DONE, assert_unchanged, network, state_of
 
 NORMS = pytest.mark.parametrize("norms", [(nn.BatchNorm2d, nn.BatchNorm1d), (sn.nn.BatchNorm2d, sn.nn.BatchNorm1d)])
 BY_BATCH = [method for method in CATALOGUE if method.by_batch]
@@ -147,6 +147,7 @@ def test_selected_layers_only():
 
 
 @NORMS
+@NOTHING_DONE
 def test_tools_leave_what_is_set(norms):
     model, x = nn.Sequential(nn.Conv2d(2, 3, 1), norms[0](3)).eval(), torch.randn(4, *DATA)
     with sn.batch_statistics(model):

@@ -11,13 +11,14 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import steadynorm
 
-from ..errors import DataError, SteadyNormError
+from ..errors import DataError, NothingDoneWarning, SteadyNormError
 from .exits import DONE, INTERRUPTED, MISSING, WRONG_USE
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     typed = _parser().parse_args(words[:1])
     try:
-        code = _load(typed.command, words[1:]).run()
+        command = _load(typed.command, words[1:])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NothingDoneWarning)  # every command prints the report
+            code = command.run()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ def batch_statistics(model: nn.Module, *, where: Where | None = None) -> Setting
     Args:
         model: any model; the layer itself, too. Layers of torch have our class for as long as it holds; compiled models
             are traced again.
-        where: ``where(name, module) -> bool`` selects layers.
+        where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
 
     Returns: the setting, with ``report`` (which layers, and why not the others) and ``remove()``.
 

@@ -1,13 +1,18 @@
 """How a tool changes a model: it selects layers, leaves some with a reason, changes the others all or none, reports."""
 
+import sys
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._torch import module_tables
+from ..errors import ArgumentError, NothingDoneWarning
 from ..reports import Cell, Report
 from .layers import Layer, Where, layers_of, uncompiled
 
@@ -24,7 +29,8 @@ class Change:
     Args:
         model: the root; the layer itself, too.
         why_not: says why the tool leaves a layer; None if it takes it.
-        where: ``where(name, module)`` selects layers, by any of their names; None selects all.
+        where: ``where(name, module)``, a pattern as of :mod:`fnmatch`, or several, selects layers, by any of their
+            names; None selects all.
         layers: those in question; None for all normalization layers.
         left: the word for what is left.
     """
@@ -41,8 +47,9 @@ class Change:
         self.layers = layers_of(self.root) if layers is None else layers
         self._rows: dict[Layer, dict[str, Cell]] = {v: {"layer": v.label, "kind": v.kind} for v in self.layers}
         self._word = left
+        selects = _selector(where)
         for layer in self.layers:
-            chosen = where is None or any(where(name, layer.module) for name in layer.names)
+            chosen = any(selects(name, layer.module) for name in layer.names)
             if (why := why_not(layer) if chosen else "not selected") is not None:
                 self.leave(layer, why)
 
@@ -74,11 +81,42 @@ class Change:
         what: str = "normalization layer",
         tail: str = "",
     ) -> Report:
-        """Return a row a layer; the columns are those besides what every report has."""
+        """Return a row a layer; the columns are those besides what every report has.
+
+        Warns if nothing was done, though a caller who did not look at the report would think so.
+        """
         rows = list(self._rows.values())
         title = f"{verb} {len(self.taken)} of {len(rows)} {what}{'es' if what.endswith('s') else 's'}{tail}"
         notes = list(notes) if rows else [f"the model has no {what}"]
+        if not rows:
+            _warn(f"{title}: the model has no {what}")
+        elif not self.taken:
+            why, count = Counter(row["why"] for row in rows).most_common(1)[0]
+            _warn(f"{title}: {self._word}, {count} of {len(rows)} because: {why}")
         return Report(title, ("layer", "kind", "done", *columns, "why"), rows, notes)
+
+
+def _selector(where: Where | None) -> Callable[[str, nn.Module], bool]:
+    if where is None:
+        return lambda name, module: True
+    if callable(where):
+        return where
+    patterns = [where] if isinstance(where, str) else where
+    if not isinstance(patterns, list | tuple | set) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ArgumentError(
+            'where must be a function of name and module, a pattern such as "backbone.*", or a list of patterns; '
+            f"received {where!r}"
+        )
+    return lambda name, module: any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _warn(message: str) -> None:
+    """Warn where the tool was called, however deep in the tool we are."""
+    frame, level = sys._getframe(1), 2
+    package = __name__.split(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, NothingDoneWarning, stacklevel=level)
 
 
 def swap(module: nn.Module, new: nn.Module) -> None:

@@ -45,7 +45,7 @@ def convert_(
             ``"rms"``, ``"torch"`` (torch's own batch norm), a name in :data:`steadynorm.nn.catalogue.CATALOGUE`, each
             for as many dimensions as the layer is; or a function that is given any normalization layer and returns the
             module to put in its place.
-        where: ``where(name, module) -> bool`` selects layers.
+        where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
         batches: data to calibrate torch's group, layer and instance norms on: one pass through the model as it was, in
             evaluation, after which γ and β are such that each layer, on the input that it had then, gives the mean and
             the variance that each feature had. Layers behind others see slightly other inputs afterwards.

@@ -48,7 +48,7 @@ def copy_statistics_(
         spread: add the variance between the two means.
         match: ``"name"``: layers belong together that have a name in common. ``"order"``: the first batch norm to the
             first, the second to the second; both networks must have equally many.
-        where: ``where(name, module) -> bool`` selects layers of the target.
+        where: ``where(name, module) -> bool`` selects layers of the target, or a pattern, or several.
 
     Returns: a row for every normalization layer of the target: copied or averaged, and by how much its mean (in
     standard deviations) and variance (as a ratio) moved at most; or skipped and why.

@@ -32,7 +32,7 @@ def freeze_(model: nn.Module, *, statistics: bool = True, affine: bool = False, 
         model: changed in place; the layer itself, too. Under DistributedDataParallel freeze before wrapping.
         statistics: hold running mean and variance.
         affine: hold γ and β.
-        where: ``where(name, module) -> bool`` selects layers.
+        where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
 
     Returns: a row for every normalization layer: frozen, what of it, and how many batches its statistics have seen; or
     skipped and why.
@@ -55,7 +55,7 @@ def unfreeze_(model: nn.Module, where: Where | None = None) -> Report:
 
     Args:
         model: changed in place; the layer itself, too.
-        where: ``where(name, module) -> bool`` selects layers.
+        where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
 
     Returns: a row for every normalization layer: unfrozen, or skipped and why.
     """

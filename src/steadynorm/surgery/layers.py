@@ -1,6 +1,6 @@
 """The normalization layers of a model: all of them, once each, with every name they have. Each answers for itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -34,7 +34,7 @@ __all__ = [
     "uncompiled",
 ]
 
-Where = Callable[[str, nn.Module], bool]
+Where = Callable[[str, nn.Module], bool] | str | Sequence[str]
 
 NORMALIZATIONS = (TorchNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d)
 WRAPPERS = (DataParallel, DistributedDataParallel, AveragedModel)

@@ -73,7 +73,7 @@ def recalibrate_(
             of another domain. 0 forgets them. Beside K examples they weigh w = prior/(prior + K). ``"pooled"`` counts
             the variance between the old mean and the new one, w(1−w)(μ−μ')²; ``"paper"`` leaves it out, as Schneider et
             al. 2020 do (arXiv:2006.16971). What a layer takes for examples is its input's first dimension.
-        where: ``where(name, module) -> bool`` selects layers.
+        where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
         process_group: every rank calls this with a share of the data of its own, of any size; all get the statistics of
             the whole, bit for bit the same. None: this process alone.
 

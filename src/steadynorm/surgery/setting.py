@@ -39,7 +39,7 @@ class Setting:
             change.note(layer, "set")
         self.report = change.report("set")
         left = [layer.name for layer in change.layers if layer.is_batch_norm and layer not in change.taken]
-        if where is None and left:
+        if where is None and left and self._layers:
             warnings.warn(f"batch norms that stay as they are: {', '.join(left)}; see report", stacklevel=3)
         with _lock:
             for layer in change.taken:
