@@ -64,11 +64,24 @@ __all__ = ["__version__", *_HOME]
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_right_name(name)}")
     module = import_module(f".{_HOME[name] or name}", __name__)
     value = getattr(module, name) if _HOME[name] else module
     globals()[name] = value
     return value
+
+
+def _right_name(name: str) -> str:
+    """Return the nearest right name, as a question; layers are in ``steadynorm.nn``."""
+    from ._renamed import nearest
+
+    if name.startswith("_"):
+        return ""
+    if name == "convert_sync_batchnorm":
+        return "; did you mean 'synchronize_'?"
+    if "Norm" in name and name in import_module(".nn", __name__).__all__:
+        return f"; did you mean 'nn.{name}'?"
+    return nearest(name, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,14 @@
-"""Names of the version before: they serve until the next one, with a DeprecationWarning, and old pickles load."""
+"""Names that are not there: those of the version before serve until the next one, with a DeprecationWarning, and old
+pickles load; for others the nearest right one is named."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 from warnings import warn
 
-__all__ = ["old_modules", "old_names", "renamed"]
+__all__ = ["nearest", "old_modules", "old_names", "renamed"]
 
 
 def renamed(name: Any, names: Mapping[str, str]) -> Any:
@@ -32,3 +34,13 @@ def old_modules(package: str, moved: Mapping[str, str]) -> None:
     """Let the modules of a package be found at their old places too, where pickles look for their classes."""
     for old, new in moved.items():
         sys.modules[f"{package}.{old}"] = import_module(f"{package}.{new}") if new else sys.modules[package]
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """Return a question to append to an error, or nothing if no known name is near.
+
+    >>> nearest("groupnorm", ["group", "layer"])
+    "; did you mean 'group'?"
+    """
+    found = get_close_matches(str(name).lower(), [*known], n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""

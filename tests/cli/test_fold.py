@@ -141,3 +141,9 @@ def test_exit_codes(words: list[str], code: int, says: str, folder: Path, capsys
     assert says in err
     assert "Traceback" not in err
     assert [path.name for path in folder.iterdir()] == ["zoo_of_folding.py"]
+
+
+def test_fail_on_kept() -> None:
+    target = ("zoo_of_folding:network", "--example", "2,3,8,8")
+    assert fold(*target) == 0
+    assert fold(*target, "--fail-on-kept") == 1, "one of two is kept"

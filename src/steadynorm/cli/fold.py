@@ -48,6 +48,8 @@ class FoldCommand(Command):
     """The largest difference allowed, relative to the largest magnitude."""
     trust_examples: Switch = False
     """Where the model decides by values, take the ways of the examples for all there are."""
+    fail_on_kept: Switch = False
+    """End with 1 if a batch norm is kept, or there is none to fold; the file is written all the same."""
     json: Switch = False
     """Print the report as one JSON document."""
     output: OutputFile = None
@@ -74,7 +76,8 @@ class FoldCommand(Command):
             print_json(report.to_dict())
         else:
             print_report(report)
-        return DONE
+        folded_all = len(report) > 0 and all(row["done"] == "folded" for row in report)
+        return FAILED if self.fail_on_kept and not folded_all else DONE
 
 
 def _examples(text: str, model: nn.Module) -> Any:

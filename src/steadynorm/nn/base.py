@@ -3,17 +3,17 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn import functional as F
 
 from .. import kernels
-from .._torch import TorchNorm
+from .._torch import LazyTorchNorm, TorchNorm
 from ..errors import ArgumentError, ChannelError, ShapeError
 from ..functional._tensors import check_mask
 from .arguments import extend_signature
 from .dispatch import code_for
-from .finishing import check_activation, finish, wide_affine
+from .finishing import activation_name, finish, wide_affine
 from .naming import describe
 from .statistics import WideStatistics
 
@@ -42,11 +42,21 @@ class NormBase(WideStatistics, TorchNorm):
     refused: tuple[str, ...] = ()
     """Words of a base that mean nothing here."""
 
-    def __init__(self, *args: Any, activation: str | None = None, **others: Any) -> None:
-        check_activation(activation)
+    def __init__(self, *args: Any, activation: str | nn.Module | None = None, **others: Any) -> None:
+        name = activation_name(activation)
         super().__init__(*args, **others)
-        self.activation = activation
+        self._check_settings()
+        self.activation = name
         self.widen_statistics()
+
+    def _check_settings(self) -> None:
+        """Refuse what the constructor was given and no input could suit."""
+        if self.num_features < 1 and not isinstance(self, LazyTorchNorm):  # which learns it from its first input
+            raise ArgumentError(f"num_features must be 1 or more, received {self.num_features}")
+        if self.eps < 0:
+            raise ArgumentError(f"eps must be 0 or more, received {self.eps}")
+        if self.momentum is not None and not 0 <= self.momentum <= 1:
+            raise ArgumentError(f"momentum must be between 0 and 1, or None, received {self.momentum}")
 
     def __init_subclass__(cls, axes: tuple[int, ...] | None = None, **others: Any) -> None:
         super().__init_subclass__(**others)
@@ -108,7 +118,10 @@ class NormBase(WideStatistics, TorchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in self.axes:
             expected = " or ".join(f"{n}D" for n in self.axes)
-            raise ShapeError(f"expected {expected} input (got {input.dim()}D input)")
+            raise ShapeError(
+                f"expected {expected} input (got {input.dim()}D input)\nThe layer is {describe(self)}. The input must "
+                "be (N, C, *S): add the missing axes, or take the layer for as many positions as the input has."
+            )
 
     def _has_one_value(self, x: Tensor) -> bool:
         """Tell whether a feature has a single value to be normalized by."""
@@ -121,7 +134,10 @@ class NormBase(WideStatistics, TorchNorm):
             v = getattr(self, name)
             unused = name == "running_mean" and self.training and not self.track_running_stats
             if v is not None and not unused and v.numel() != x.shape[1]:
-                raise ChannelError(f"{name} should contain {x.shape[1]} elements not {v.numel()}")
+                raise ChannelError(
+                    f"{name} should contain {x.shape[1]} elements not {v.numel()}\nThe layer is {describe(self)}. The "
+                    "features of the input are its second axis: permute it, or make the layer for as many features."
+                )
         if by_batch and self._has_one_value(x):
             raise ShapeError(
                 f"Expected more than 1 value per channel when training, got input size {x.shape}\n"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import functional, kernels
@@ -12,7 +12,7 @@ from ..errors import ArgumentError
 from ..functional import RunningStatistics
 from .base import NormBase
 from .dispatch import code_for, may_be_overwritten, moments
-from .finishing import check_activation, check_single_value, finish, wide_affine
+from .finishing import activation_name, check_single_value, finish, wide_affine
 from .moving import is_recomputation, move
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"]
@@ -41,7 +41,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         track_running_stats: have running statistics; without them evaluation uses the batch's own as well.
         dtype: of γ and β; statistics are float32 or wider.
         bias: have β.
-        activation: what follows: None, or a name in :data:`steadynorm.nn.ACTIVATIONS`.
+        activation: what follows: None, a name in :data:`steadynorm.nn.ACTIVATIONS`, or torch's module of it with its
+            default arguments, as ``torch.nn.ReLU()``.
         inplace: let y overwrite x in training, with the activations None and ``"leaky_relu"``: backward computes x
             again from y, which the next layer keeps anyway. It is done where the fused kernels serve and x is the
             result of another operation; gradients are right to about 1e-5, and there are no second derivatives. If
@@ -49,11 +50,12 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         single_value: what training does with a batch of one value a feature: ``"error"``, or ``"running"``, which
             normalizes it by the running statistics and does not count it.
 
-    Differs from torch: statistics stay float32 or wider under ``.half()`` and its kin. A feature whose batch is not
-    finite skips the update, and ``skipped_updates`` counts it. Under activation checkpointing every batch counts once:
-    a forward that runs inside a backward pass is taken for a recomputation. Nothing changes before the input is
-    validated. With ``momentum=None``, batches that are empty or not finite are not counted in ``num_batches_tracked``;
-    and a batch that is masked as a whole changes nothing at all.
+    Differs from torch: the constructor refuses no feature, ε below 0 and a momentum outside of 0 to 1, with which torch
+    fails or diverges later; errors also name the layer. Statistics stay float32 or wider under ``.half()`` and its kin.
+    A feature whose batch is not finite skips the update, and ``skipped_updates`` counts it. Under activation
+    checkpointing every batch counts once: a forward that runs inside a backward pass is taken for a recomputation.
+    Nothing changes before the input is validated. With ``momentum=None``, batches that are empty or not finite are not
+    counted in ``num_batches_tracked``; and a batch that is masked as a whole changes nothing at all.
 
     ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` rebuilds any subclass of torch's batch norm as a plain layer,
     without its activation, residual and mask.
@@ -80,11 +82,11 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         dtype: Any = None,
         *,
         bias: bool = True,
-        activation: str | None = None,
+        activation: str | nn.Module | None = None,
         inplace: bool = False,
         single_value: str = "error",
     ) -> None:
-        check_activation(activation, invertible=inplace)
+        activation = activation_name(activation, invertible=inplace)
         check_single_value(single_value)
         if inplace and "inplace" in self.refused:
             raise ArgumentError(f"inplace must be False for {type(self).__name__}, received True: leave it out")
@@ -179,12 +181,12 @@ class LazyBatchNormBase(LazyTorchNorm, BatchNormBase):
     def __init__(
         self,
         *args: Any,
-        activation: str | None = None,
+        activation: str | nn.Module | None = None,
         inplace: bool = False,
         single_value: str = "error",
         **others: Any,
     ) -> None:
-        check_activation(activation, invertible=inplace)
+        activation = activation_name(activation, invertible=inplace)
         check_single_value(single_value)
         super().__init__(*args, **others)  # torch's, which hands none of these on
         self.activation, self.inplace, self.single_value = activation, inplace, single_value

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ArgumentError
 from ..functional._tensors import widen
 from ..kernels import INVERTIBLE
 
-__all__ = ["ACTIVATIONS", "Affine", "check_activation", "check_single_value", "finish", "wide_affine"]
+__all__ = ["ACTIVATIONS", "MODULES", "Affine", "activation_name", "check_single_value", "finish", "wide_affine"]
 
 Affine = tuple[Tensor | None, Tensor | None]
 """γ and β."""
@@ -26,15 +26,41 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Each as ``torch.nn.functional`` has it, with its default arguments."""
 
 
-def check_activation(name: str | None, *, invertible: bool = False) -> None:
-    """Refuse a name that is not in :data:`ACTIVATIONS`, or one that loses its input; None is no activation."""
-    if name is not None and name not in ACTIVATIONS:
-        raise ArgumentError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; received {name!r}")
+MODULES: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "hardswish": nn.Hardswish,
+}
+"""The same as modules of torch's."""
+
+
+def activation_name(given: str | nn.Module | None, *, invertible: bool = False) -> str | None:
+    """Return the name of an activation in :data:`ACTIVATIONS`, which may be given as torch's module; None is none.
+
+    Raises: ArgumentError for another one, or, if it is to be ``invertible``, for one that loses its input.
+    """
+    same = (name for name, kind in MODULES.items() if type(given) is kind and _settings(given) == _settings(kind()))
+    name = next(same, given)
+    if name is not None and (not isinstance(name, str) or name not in ACTIVATIONS):
+        raise ArgumentError(
+            f"activation must be None or one of {', '.join(ACTIVATIONS)}, or torch's module of it with its default "
+            f"arguments; received {given!r}"
+        )
     if invertible and name not in INVERTIBLE:
         raise ArgumentError(
             f"inplace=True needs an activation that loses nothing, None or 'leaky_relu'; received {name!r}, from whose "
             "output its input cannot be told: set inplace=False"
         )
+    return name
+
+
+def _settings(module: nn.Module) -> dict[str, object]:
+    """Return what a module of torch's was made with, but for where it writes."""
+    return {name: v for name, v in vars(module).items() if name[0] != "_" and name not in ("training", "inplace")}
 
 
 def check_single_value(chosen: str) -> None:

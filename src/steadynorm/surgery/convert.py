@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._renamed import renamed
+from .._renamed import nearest, renamed
 from ..errors import ArgumentError
 from ..nn.domain import DomainBatchNormBase
 from ..reports import Report
@@ -69,7 +69,9 @@ def convert_(
         return work.done()
     name = renamed(to, {"weighed": "weighted"})
     if name not in names():
-        raise ArgumentError(f"to must be a function or one of {', '.join(names())}; received {to!r}")
+        raise ArgumentError(
+            f"to must be a function or one of {', '.join(names())}; received {to!r}{nearest(to, names())}"
+        )
     work = _Conversion(model, why_not_convertible, where)
     data = read(batches) if batches is not None else iter(())
     with transaction(work.root, [p for layer in work.taken for p in layer.module.parameters()]):

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..._renamed import nearest
 from ...errors import ArgumentError, MissingExtraError
 from .names import NAMES
 
@@ -72,7 +73,8 @@ def figure(name: str) -> Figure:
     Raises: ArgumentError for another name; MissingExtraError when the extra ``lab`` is not installed.
     """
     if name not in NAMES:
-        raise ArgumentError(f"a figure must be one of {', '.join(map(repr, NAMES))}, received {name!r}")
+        known = ", ".join(map(repr, NAMES))
+        raise ArgumentError(f"a figure must be one of {known}, received {name!r}{nearest(name, NAMES)}")
     return _build(name)
 
 

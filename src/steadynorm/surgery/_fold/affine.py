@@ -9,20 +9,10 @@ from torch import Tensor, nn
 
 from ... import functional
 from ...nn.base import NormBase
-from ...nn.finishing import ACTIVATIONS
+from ...nn.finishing import ACTIVATIONS, MODULES
 from ..layers import Layer
 
 __all__ = ["Affine", "Tail", "affine_of", "tail"]
-
-MODULES = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "hardswish": nn.Hardswish,
-}
 
 
 @dataclass(frozen=True)

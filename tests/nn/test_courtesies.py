@@ -1,0 +1,80 @@
+"""What a first-time user gets wrong: it is refused at once, and the message knows the way."""
+
+import pytest
+import torch
+from torch import nn
+
+import steadynorm as sn
+from steadynorm.errors import ArgumentError, ChannelError, ShapeError
+
+
+@pytest.mark.parametrize("kind", [sn.nn.BatchNorm2d, sn.nn.FrozenBatchNorm2d, sn.nn.SyncBatchNorm, sn.nn.IterNorm1d])
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"num_features": 0}, "num_features must be 1 or more, received 0"),
+        ({"eps": -1.0}, "eps must be 0 or more, received -1.0"),
+        ({"momentum": 1.5}, "momentum must be between 0 and 1, or None, received 1.5"),
+        ({"momentum": -0.1}, "momentum must be between 0 and 1, or None, received -0.1"),
+    ],
+)
+def test_settings_are_refused_at_construction(kind, settings, text):
+    with pytest.raises(ArgumentError, match=text):
+        kind(**{"num_features": 3} | settings)
+
+
+def test_settings_at_the_ends_are_taken():
+    for momentum in (0, 1, None):
+        sn.nn.BatchNorm1d(1, eps=0, momentum=momentum)
+    sn.nn.LazyBatchNorm1d()(torch.randn(4, 3))
+
+
+@pytest.mark.parametrize("name", sn.nn.ACTIVATIONS)
+def test_an_activation_may_be_torchs_module(name):
+    kinds = {
+        "relu": nn.ReLU(inplace=True),
+        "leaky_relu": nn.LeakyReLU(),
+        "silu": nn.SiLU(),
+        "gelu": nn.GELU(),
+        "sigmoid": nn.Sigmoid(),
+        "tanh": nn.Tanh(),
+        "hardswish": nn.Hardswish(),
+    }
+    for layer in (sn.nn.BatchNorm2d, sn.nn.FrozenBatchNorm2d):
+        assert layer(3, activation=kinds[name]).activation == name
+    assert sn.nn.LazyBatchNorm2d(activation=kinds[name]).activation == name
+    x = torch.randn(4, 3, 2, 2)
+    torch.testing.assert_close(sn.nn.BatchNorm2d(3, activation=name)(x), kinds[name](nn.BatchNorm2d(3)(x)))
+
+
+@pytest.mark.parametrize("other", [nn.LeakyReLU(0.2), nn.GELU("tanh"), nn.ELU(), nn.ReLU6(), nn.ReLU])
+def test_another_module_is_refused(other):
+    with pytest.raises(ArgumentError, match=r"activation must be None or one of relu, .* or torch's module of it"):
+        sn.nn.BatchNorm2d(3, activation=other)
+
+
+def test_errors_in_torchs_words_name_the_layer_and_a_way_out():
+    model = nn.Sequential(nn.Identity(), sn.nn.BatchNorm2d(3))
+    with pytest.raises(
+        ShapeError, match=r"expected 4D input \(got 3D input\)\nThe layer is '1' .*: add the missing axes"
+    ):
+        model(torch.randn(2, 3, 4))
+    with pytest.raises(ChannelError, match=r"should contain 4 elements not 3\nThe layer is '1' .*: permute it"):
+        model(torch.randn(2, 4, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("recalibrate", "recalibrate_"), ("BatchNorm2d", "nn.BatchNorm2d"), ("convert_sync_batchnorm", "synchronize_")],
+)
+def test_a_wrong_name_is_answered_with_the_right_one(wrong, right):
+    with pytest.raises(AttributeError, match=rf"has no attribute '{wrong}'; did you mean '{right}'\?"):
+        getattr(sn, wrong)
+    assert not hasattr(sn, "nothing_like_it")
+
+
+def test_a_wrong_kind_or_figure_is_answered_with_the_right_one():
+    with pytest.raises(ArgumentError, match=r"did you mean 'group'\?"):
+        sn.convert_(nn.BatchNorm2d(2), "groupnorm")
+    with pytest.raises(ArgumentError, match=r"did you mean 'saturation'\?"):
+        sn.figure("saturatoin")
