@@ -47,7 +47,15 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 # What `steadynorm.X` offers. Adding or removing a name is a decision: change it here too. A method's function and
 # layers are in its row of the catalogue.
 PUBLIC = {
-    "steadynorm": ["__version__", "errors", "figure", "functional", "nn", "reports"],  # and the tools, see below
+    "steadynorm": [
+        "__version__",
+        "errors",
+        "figure",
+        "functional",
+        "nn",
+        "reports",
+        "surgery",  # and the tools, see below
+    ],
     "steadynorm.functional": [
         "CONVENTIONS",
         "Convention",
@@ -83,6 +91,7 @@ PUBLIC = {
         "whitening_matrix",
         "whitening_norm",
     ],
+    "steadynorm.surgery": ["register"],
     "steadynorm.nn": [
         "ACTIVATIONS",
         "Ramp",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import functional as functional
     from . import nn as nn
     from . import reports as reports
+    from . import surgery as surgery
     from .doctor.diagnose import diagnose as diagnose
     from .functional.conventions import convert_stats as convert_stats
     from .pages.explainer import figure as figure
@@ -38,6 +39,7 @@ _HOME = {
     "functional": "",
     "nn": "",
     "reports": "",
+    "surgery": "",
     "accumulated_statistics": "surgery.accumulate",
     "assert_synchronized": "surgery.merge",
     "batch_statistics": "surgery.batch_statistics",

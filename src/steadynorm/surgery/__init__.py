@@ -3,3 +3,7 @@
 What all of them keep: the model may itself be the layer; module identity, hooks and the parameters that an optimizer
 holds survive; on any exception the model is as it was before.
 """
+
+from .foreign import register
+
+__all__ = ["register"]

@@ -18,6 +18,7 @@ from ..nn.catalogue import CATALOGUE
 from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
+from .foreign import foreign
 
 __all__ = [
     "COUNT",
@@ -50,8 +51,9 @@ PAUSED: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 
 
 def is_normalization(module: nn.Module) -> bool:
-    """Whether a module normalizes: torch's kinds, and frozen batch norms of any package, which share no base class."""
-    return isinstance(module, NORMALIZATIONS) or "FrozenBatchNorm" in type(module).__name__
+    """Whether a module normalizes: torch's kinds, frozen batch norms of any package, and what is registered."""
+    named = "FrozenBatchNorm" in type(module).__name__
+    return isinstance(module, NORMALIZATIONS) or named or foreign(module) is not None
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class Layer:
         A user's subclass that overrides ``forward`` is kept as it is: nobody else knows what it does.
         """
         if type(self.module).forward is not self.base.forward or "forward" in vars(self.module):
-            return f"{self.kind} overrides forward"
+            way = ': convert_(model, "batch") first' if foreign(self.module) is not None else ""
+            return f"{self.kind} overrides forward{way}"
         if self.is_by_batch or getattr(self.module, "_single_by_running", 0) > 0:
             return "is in a setting of batch_statistics or single_values: remove it first"
         return "is in a block of paused_statistics" if self.is_paused else None

@@ -17,7 +17,9 @@ from ...nn.domain import DomainBatchNormBase, active_domain
 from ...nn.statistics import WideStatistics
 from ...nn.sync import OF_EXCHANGE, SyncBatchNorm
 from ..change import Left
+from ..foreign import foreign
 from ..layers import OURS, SYNCHRONIZING, TORCH, Layer
+from .twins import twin_of
 
 __all__ = ["Form", "checked", "form_of", "names", "why_not_convertible"]
 
@@ -54,6 +56,11 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
     """
     if isinstance(layer.module, DomainBatchNormBase):
         return _of_one_domain(layer.module, to, options, shapes)
+    twin = twin_of(layer)
+    if twin is not None:
+        settled = to == "batch" and not options
+        fresh = tuple(twin.state_dict().keys() - layer.module.state_dict().keys())
+        return Form(twin, (), fresh, repr(twin)) if settled else form_of(Layer(twin), to, options, shapes)
     c: int = layer.module.num_features
     settings: dict[str, Any] = {}
     flat = layer.dimensions in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
@@ -115,6 +122,8 @@ def words(kind: type) -> dict[str, Any]:
 
 def why_not_convertible(layer: Layer) -> str | None:
     """Say why a layer cannot take another form by name; None if it can."""
+    if foreign(layer.module) is not None:
+        return layer.why_unready or layer.why_held
     if not layer.is_batch_norm and layer.dimensions is None:
         return "is no batch norm: give a function to convert it"
     return layer.why_unready or layer.why_held or layer.why_not_another
