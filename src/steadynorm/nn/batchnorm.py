@@ -135,6 +135,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         """Return what training averages, if it does."""
         if not (self.training and self.track_running_stats) or (mean := self.running_mean) is None:
             return None
+        if self.skipped_updates is not None and self.skipped_updates.shape != mean.shape:
+            self._reset_skipped_updates()  # somebody has cut the statistics, as pruning does
         tracked = self.num_batches_tracked
         if tracked is None:  # torch allows to take this one away
             tracked = torch.zeros((), dtype=torch.int64, device=mean.device)
@@ -150,7 +152,7 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         mean, counts = buffers_of(self).get("running_mean"), buffers_of(self).get("skipped_updates")
         if mean is None:
             return
-        if counts is not None and counts.device == mean.device:
+        if counts is not None and (counts.device, counts.shape) == (mean.device, mean.shape):
             counts.zero_()
         elif "skipped_updates" in buffers_of(self):
             self.skipped_updates = torch.zeros_like(mean, dtype=torch.int64)

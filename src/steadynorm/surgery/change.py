@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -146,10 +146,13 @@ def transaction(model: nn.Module, written: Iterable[Tensor] = ()) -> Iterator[No
     momenta), the values of all buffers, which parameters require gradients, and torch's random state on the processor
     and on the devices of the model. The values of parameters are not, but for those that the block says it writes: a
     second copy of all weights would be dear.
+
+    In ``torch.inference_mode`` the block is outside of it: what a tool makes there is to be trained later.
     """
     before = _Snapshot(model, written)
     try:
-        yield
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+            yield
     except BaseException:
         before.restore()
         raise

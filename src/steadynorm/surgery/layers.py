@@ -125,6 +125,12 @@ class Layer:
         return None if mean is None or var is None else (mean, var)
 
     @property
+    def features(self) -> int:
+        """How many it has by its tensors, or else by what it was made with."""
+        sizes = (getattr(self.module, name, None) for name in ("running_mean", "weight"))
+        return next((len(v) for v in sizes if v is not None), self.module.num_features)
+
+    @property
     def kept(self) -> dict[str, Tensor]:
         """All of its running statistics, whatever its method averages, and its counter, by name."""
         own = self.module.named_buffers(recurse=False)

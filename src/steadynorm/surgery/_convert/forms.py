@@ -61,7 +61,7 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
         settled = to == "batch" and not options
         fresh = tuple(twin.state_dict().keys() - layer.module.state_dict().keys())
         return Form(twin, (), fresh, repr(twin)) if settled else form_of(Layer(twin), to, options, shapes)
-    c: int = layer.module.num_features
+    c = layer.features
     settings: dict[str, Any] = {}
     flat = layer.dimensions in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
     point = flat if shapes is None else any(shape[2:].numel() == 1 for shape in shapes)
@@ -87,7 +87,7 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
     if single:
         has = "may have" if shapes is None else "has"
         raise Left(f"its input {has} one position, and one value a group is its own mean: nothing of it would be left")
-    form = _built(layer.module, kind, settings | dict(options), options)
+    form = _built(layer.module, kind, settings | dict(options), options, c)
     if isinstance(form.module, SyncBatchNorm):  # for any number of dimensions: there is a way back all the same
         plain = {"class": _by_dimension(OURS, layer, to)}
         vars(form.module)[SYNCHRONIZING] = vars(layer.module).get(SYNCHRONIZING, plain)
@@ -163,12 +163,16 @@ def _groups(c: int, given: int | None) -> int:
     return groups // 2 if groups == c > 1 else groups  # two features a group at least
 
 
-def _built(module: Any, kind: type[nn.Module], settings: dict[str, Any], options: Mapping[str, Any]) -> Form:
+def _built(
+    module: Any, kind: type[nn.Module], settings: dict[str, Any], options: Mapping[str, Any], features: int
+) -> Form:
     asked = inspect.signature(kind).parameters.keys() - {*PLACE}
     unknown = options.keys() - asked
     if unknown:
         raise ArgumentError(f"options must be among {', '.join(sorted(asked))}; received {', '.join(sorted(unknown))}")
     carried = {name: getattr(module, name) for name in asked - settings.keys() - {"bias"} if hasattr(module, name)}
+    if "num_features" in carried:  # pruning cuts tensors, and may leave the number
+        carried["num_features"] = features
     # The constructor lays out what the layer has now, whatever its flags say: torch lets these be changed afterwards.
     layout = {"affine": module.weight is not None, "track_running_stats": module.running_mean is not None}
     layout["bias"] = module.bias is not None or module.weight is None
