@@ -160,11 +160,11 @@ def _normalizing(
     """Put the model into training or evaluation, its batch norms to work with the statistics of what they are given."""
     layers = {layer.module: layer for layer in subject.batch_norms}
     taking = {layer.module for layer in subject.moving}
+    held = {module for module, layer in layers.items() if subject.holds(layer)}  # the modes as they were given tell
     with modes_kept(subject.root), by_given_moments(taking) as use:
         subject.root.train(training)
-        for module, layer in layers.items():
-            if module in taking or subject.holds(layer):
-                module.eval()
+        for module in taking | held:
+            module.eval()
 
         def see(module: nn.Module, args: Any, kwargs: Any) -> None:
             x, mask = given_to(module, args, kwargs)
