@@ -69,6 +69,19 @@ def test_what_is_no_plain_call():
     assert _torch.plain()
 
 
+def test_transforms():
+    told = []
+
+    def ask(x):
+        told.append(_torch.is_transformed())
+        return x.sum()
+
+    torch.func.grad(ask)(torch.ones(2))
+    torch.vmap(ask)(torch.ones(1, 2))
+    ask(torch.ones(2))
+    assert told == [True, True, False]
+
+
 def test_views():
     x = torch.ones(4, requires_grad=True) * 2
     assert _torch.is_view(x[1:])

@@ -85,10 +85,15 @@ def plain() -> bool:
     records torch's operators: there torch's own serve. Replaced by: nothing but ``torch.jit.is_tracing``; the public
     ways to ask about transforms are for one tensor.
     """
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if is_transformed() or forward_ad._current_level >= 0:
         return False
     # the compiler's own tracing is another matter, and could not look at these
     return torch.compiler.is_compiling() or not (torch._C._len_torch_dispatch_stack() or torch._C._is_tracing())
+
+
+def is_transformed() -> bool:
+    """Tell whether a functorch transform runs: ``vmap``, ``grad`` and their kin. Replaced by: nothing public."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def is_view(x: Tensor) -> bool:

@@ -150,3 +150,32 @@ def test_synchronized_layers_and_subclasses():
 def test_no_module():
     with pytest.raises(ArgumentError, match="received int"), sn.paused_statistics(3):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("BatchNorm1d", {}),
+        ("GhostBatchNorm1d", {"ghost_batch_size": 8}),
+        ("BatchRenorm1d", {}),
+        ("LpBatchNorm1d", {"p": 1}),
+    ],
+)
+def test_gradients_per_batch_by_transforms(name, arguments):
+    """Which nothing but a pause makes possible in training: a transform may not change what it did not make."""
+    model = nn.Sequential(nn.Linear(4, 3), getattr(sn.nn, name)(3, **arguments)).double()
+    parameters, xs = dict(model.named_parameters()), torch.randn(5, 16, 4).double()
+    before = state_of(model)
+
+    def loss(parameters, x):
+        return torch.func.functional_call(model, parameters, (x,)).pow(3).sum()
+
+    with sn.paused_statistics(model):
+        each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, xs)
+        one = torch.func.grad(loss)(parameters, xs[1])
+        loss(parameters, xs[1]).backward()
+    for key, parameter in parameters.items():
+        assert_close(each[key][1], parameter.grad)
+        assert_close(one[key], parameter.grad)
+        parameter.grad = None
+    assert_unchanged(model, before)

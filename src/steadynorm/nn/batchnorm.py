@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import functional, kernels
-from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of
+from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of, is_transformed
 from ..errors import ArgumentError
 from ..functional import RunningStatistics
 from .base import NormBase
@@ -125,7 +125,9 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         else:
             # torch's operator writes the batch's own mean and unbiased variance into these, and they are averaged in
             # below: a running buffer that backward saved is never repaired in place
-            mean, var = (None, None) if running is None else (torch.zeros_like(v) for v in running[:2])
+            # in a transform nothing is recomputed, and what it did not make itself takes no statistics
+            wanted = moving if is_transformed() else running
+            mean, var = (None, None) if wanted is None else (torch.zeros_like(v) for v in wanted[:2])
             y = finish(F.batch_norm(x, mean, var, *wide_affine(*affine), True, 1.0, eps), residual, activation)
         if moving is not None and mean is not None and var is not None:
             move(moving, x, mean, var, self.momentum, present)
