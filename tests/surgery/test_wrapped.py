@@ -37,6 +37,44 @@ def test_a_cut_layer_converts(to):
     layer.train()(x).sum().backward()
 
 
+def pruned(norm, told):
+    """A small network of which a script has removed two channels; it may have told the layer."""
+    model, keep = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), norm(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).double(),
+        torch.tensor([1, 3]),
+    )
+    model(torch.randn(4, 3, 6, 6).double())
+    with torch.no_grad():
+        model[0].weight, model[0].bias = (nn.Parameter(v[keep]) for v in (model[0].weight, model[0].bias))
+        model[3].weight = nn.Parameter(model[3].weight[:, keep])
+        model[1].weight, model[1].bias = (nn.Parameter(v[keep]) for v in (model[1].weight, model[1].bias))
+        model[1].running_mean, model[1].running_var = model[1].running_mean[keep], model[1].running_var[keep]
+    if told:
+        model[1].num_features = 2
+    return model
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, sn.nn.BatchNorm2d, sn.nn.BatchRenorm2d])
+def test_tools_on_a_pruned_network(norm, told):
+    x = torch.randn(4, 3, 6, 6).double()
+    model = pruned(norm, told).eval()
+    expected = model(x)
+
+    folded, report = sn.fold(model, x)
+    assert_close(folded(x), expected)
+    assert isinstance(folded[1], nn.Identity), report
+
+    sn.recalibrate_(model, [x])
+    given = model[0](x)
+    assert_close(model[1].running_mean, given.mean((0, 2, 3)).to(model[1].running_mean.dtype))
+    expected = model(x)
+
+    sn.freeze_(model)
+    model.train()
+    assert_close(model(x), expected)
+
+
 @pytest.mark.parametrize("to", ["batch", "renorm", "whitening", "sync"])
 def test_converted_in_inference_mode_it_trains_later(to):
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
