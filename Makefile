@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check tables claims article doctor bench mutants sanitize wheel-test clean
+.PHONY: reproduce test check docs-text bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 # Bytecode is written at once: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
@@ -26,22 +26,9 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-# README's tables, from the records in results/.
-tables: .venv/installed
-	$(BIN)/python tools/readme_tables.py
-
-# docs/claims/ and README's table of claims, from results/claims/; RUN=runs/claims/… takes the records of a run over.
-claims: .venv/installed
-	$(BIN)/python tools/claim_pages.py $(if $(RUN),--from $(RUN))
-	$(BIN)/python tools/readme_tables.py
-
-# docs/article.md, from the parts of the story that `steadynorm explain` tells.
-article: .venv/installed
-	$(BIN)/python tools/article.py
-
-# docs/doctor.md, from the docstrings of the rules.
-doctor: .venv/installed
-	$(BIN)/python tools/doctor_page.py
+# Whatever the documents have from records, docstrings and the story; RUN=runs/claims/… takes the records of a run over.
+docs-text: .venv/installed
+	$(BIN)/python -m tools.docs $(if $(RUN),--from $(RUN))
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -1,13 +1,12 @@
 """Our layers beside torch's: ``python -m benchmarks [layers] [steps]``, both without words.
 
 Takes some minutes, wants a quiet machine, and writes ``results/bench/layers.json`` and ``results/bench/steps.json``,
-from which README's tables are made.
+from which ``make docs-text`` makes their tables.
 """
 
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +14,9 @@ import torch
 from steadynorm import kernels
 from steadynorm.bench import compare_layers, rows
 from steadynorm.environment import environment
-from steadynorm.files import write_json
+from steadynorm.files import results, write_json
 
 from . import steps
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def layers() -> Iterator[dict[str, Any]]:
@@ -53,7 +50,7 @@ def main() -> None:
             "environment": environment(threads=torch.get_num_threads(), kernels=kernels.status()),
             "rows": list(MEASUREMENTS[name]()),
         }
-        write_json(RESULTS / "bench" / f"{name}.json", record)
+        write_json(results() / "bench" / f"{name}.json", record)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """What folding brings at inference: ``python -m benchmarks.folding``. Some minutes, and wants a quiet machine.
 
 Four networks of the field at full size on one image, float32, each as it is, folded by ours, and fused by torch: the
-three by turns in one run. Writes ``benchmarks/folding.json`` and the table of ``docs/tools/fold.md``.
+three by turns in one run. Writes ``results/bench/folding.json``, from which ``make docs-text`` makes the table of
+``docs/tools/fold.md``.
 """
 
-import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +14,10 @@ from torch.fx.experimental.optimization import fuse
 
 import steadynorm as sn
 from steadynorm.bench import interleave
+from steadynorm.files import results
 from steadynorm.reports import Report
 
-ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "benchmarks" / "folding.json"
-PAGE = ROOT / "docs" / "tools" / "fold.md"
-PLACE = re.compile(r"(?<=<!-- table:folding -->\n).*?(?=<!-- /table -->)", re.DOTALL)
+RECORD = results() / "bench" / "folding.json"
 ROUNDS = 21
 
 
@@ -80,13 +76,8 @@ def table(record: Mapping[str, Any]) -> Report:
     return Report("One image of 224×224, float32", tuple(rows[0]), rows, (note,))
 
 
-def fill(page: str, record: Mapping[str, Any]) -> str:
-    """Return the page with the table written anew."""
-    return PLACE.sub(lambda _: f"```text\n{table(record)}\n```\n", page)
-
-
 def main() -> None:
-    """Measure, and write the record and the page."""
+    """Measure, and write the record."""
     from datetime import UTC, datetime
 
     from benchmarks.foreign import NETWORKS
@@ -102,7 +93,6 @@ def main() -> None:
         "cases": [measure(name) for name in NETWORKS],
     }
     write_json(RECORD, record)
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), json.loads(RECORD.read_text())), encoding="utf-8")
     print(table(record))
 
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 import steadynorm as sn
 from steadynorm.bench.timing import interleave
 from steadynorm.environment import environment
-from steadynorm.files import write_json
+from steadynorm.files import results, write_json
 from steadynorm.nn.catalogue import CATALOGUE
 from steadynorm.reports import Report
 
 SHAPE = (32, 64, 28, 28)
-RECORD = Path(__file__).with_name("methods.json")
+RECORD = results() / "bench" / "methods.json"
 
 
 def layers() -> Iterator[tuple[str, nn.Module]]:

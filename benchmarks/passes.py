@@ -2,11 +2,11 @@
 
 The ladder's network, of 69 batch norms, is trained on the embedded digits, and on a folder of images if one is given.
 Then its statistics are taken anew over training images, in batches of several sizes, in one pass and exactly, and it is
-tested with each. Writes ``benchmarks/passes.json`` and the table of ``docs/tools/recalibrate.md``.
+tested with each. Writes ``results/bench/passes.json``, from which ``make docs-text``
+makes the table of ``docs/tools/recalibrate.md``.
 """
 
 import copy
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -21,12 +21,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import steadynorm as sn
+from steadynorm.files import results
 from steadynorm.reports import Report
 
-ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "benchmarks" / "passes.json"
-PAGE = ROOT / "docs" / "tools" / "recalibrate.md"
-PLACE = re.compile(r"(?<=<!-- table:passes -->\n).*?(?=<!-- /table -->)", re.DOTALL)
+RECORD = results() / "bench" / "passes.json"
 SIZES = (4, 8, 16, 32, 64, 128)
 IMAGES = 1024  # of the training part
 TESTED = 2000
@@ -130,13 +128,8 @@ def table(record: Mapping[str, Any]) -> Report:
     return Report("Statistics in one pass, and exactly", columns, rows, (note,))
 
 
-def fill(page: str, record: Mapping[str, Any]) -> str:
-    """Return the page with the table written anew."""
-    return PLACE.sub(lambda _: f"```text\n{table(record)}\n```\n", page)
-
-
 def main() -> None:
-    """Measure, and write the record and the page."""
+    """Measure, and write the record."""
     from datetime import UTC, datetime
 
     from steadynorm.environment import environment
@@ -156,7 +149,6 @@ def main() -> None:
         },
     }
     write_json(RECORD, record)
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), json.loads(RECORD.read_text())), encoding="utf-8")
     print(table(record))
 
 

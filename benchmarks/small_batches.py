@@ -30,13 +30,13 @@ from torch.nn import functional as F
 
 import steadynorm as sn
 from steadynorm.environment import environment
-from steadynorm.files import write_json
+from steadynorm.files import results, write_json
 from steadynorm.lab.data import Images, load
 
 BATCH, SIZES, SEEDS, GRID_SEED = 64, (64, 16, 4, 2), (1, 2, 3), 0
 RATES = (0.02, 0.06, 0.2)
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7)
-RECORD = Path(__file__).with_name("small-batches.json")
+RECORD = results() / "bench" / "small-batches.json"
 
 Norm = Callable[[int], nn.Module]
 
@@ -205,7 +205,7 @@ def main() -> None:
               "environment": here, "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}  # fmt: skip
     write_json(given.record, record)
     finished.file.unlink()
-    print(f"{given.record}; `make tables` writes its table")
+    print(f"{given.record}; `make docs-text` writes its table")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ part. A process waits for the others in every round, so all of them call in the 
 """
 
 import json
-import re
 import statistics
 import tempfile
 import time
@@ -24,12 +23,10 @@ from torch import Tensor, nn
 import steadynorm as sn
 from steadynorm import kernels
 from steadynorm.environment import environment
-from steadynorm.files import write_json
+from steadynorm.files import results, write_json
 from steadynorm.reports import Report
 
-RECORD = Path(__file__).with_name("synchronization.json")
-PAGE = Path(__file__).parents[1] / "docs" / "methods" / "sync.md"
-PLACE = re.compile(r"(?<=<!-- table:synchronization -->\n).*?(?=<!-- /table -->)", re.DOTALL)
+RECORD = results() / "bench" / "synchronization.json"
 PROCESSES = (2, 4)
 SHAPES = ((8, 64, 56, 56), (8, 256, 14, 14), (8, 512, 7, 7))  # of each process
 ROUNDS, CALLS = 21, 5
@@ -140,13 +137,8 @@ def table(record: Mapping[str, Any]) -> Report:
     return Report("Forward and backward in float32, in times of batch norm", tuple(rows[0]), rows, (note,))
 
 
-def fill(page: str, record: Mapping[str, Any]) -> str:
-    """Return the page with the table written anew."""
-    return PLACE.sub(lambda _: f"```text\n{table(record)}\n```\n", page)
-
-
 def main() -> None:
-    """Measure, and write the record and the page."""
+    """Measure, and write the record."""
     rows: list[dict[str, Any]] = []
     for processes in PROCESSES:
         with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +153,6 @@ def main() -> None:
         "rows": rows,
     }
     write_json(RECORD, record)
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), record), encoding="utf-8")
     print(table(record))
 
 

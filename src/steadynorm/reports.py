@@ -77,6 +77,19 @@ class Report:
             "notes": list(self.notes),
         }
 
+    def to_markdown(self) -> str:
+        """Return the rows as a Markdown table; title and notes are for the caller to place.
+
+        >>> print(Report("layers", ("layer", "eps"), ({"layer": "bn1", "eps": 1e-5}, {"layer": "bn2"})).to_markdown())
+        | layer | eps |
+        | --- | ---: |
+        | bn1 | 1e-05 |
+        | bn2 | - |
+        """
+        rules = ["---:" if self._is_numeric(name) else "---" for name in self.columns]
+        escaped = [[cell.replace("|", r"\|") for cell in cells] for cells in self._cells()]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.columns, rules, *escaped))
+
     def _cells(self) -> list[list[str]]:
         return [[format_cell(row.get(name)) for name in self.columns] for row in self.rows]
 

@@ -68,7 +68,7 @@ def test_verdict_and_reading_follow_from_the_record(claim):
     assert record["verdict"] == claim.verdict(record)
     assert record["reading"] == claim.reading(record)
     for name in TOLD:
-        assert record[name] == getattr(claim, name), f"{name} has changed since: run: make claims"
+        assert record[name] == getattr(claim, name), f"{name} has changed since: run: make docs-text"
     ranges = ("quantity", "at_least", "at_most", "literature", "by", "role")
     assert [{name: part[name] for name in ranges} for part in record["parts"]] == [
         {name: asdict(part)[name] for name in ranges} for part in claim.parts

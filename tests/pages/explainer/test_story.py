@@ -101,7 +101,7 @@ def told() -> str:
 
 
 def test_the_document_is_up_to_date(told: str) -> None:
-    assert (ROOT / "docs" / "article.md").read_text(encoding="utf-8") == told, "run: make article"
+    assert (ROOT / "docs" / "article.md").read_text(encoding="utf-8") == told, "run: make docs-text"
 
 
 def test_all_of_the_material_is_told() -> None:

@@ -25,7 +25,7 @@ def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
 
 _PREFACE = (
     "The text of the page that `steadynorm explain` writes, without its figures; made from the same files by "
-    "`tools/article.py`. Numbers come from the library or from the records in `results/`; a verdict behind a sentence "
+    "`make docs-text`. Numbers come from the library or from the records in `results/`; a verdict behind a sentence "
     "links to what was measured. The docstrings cite the equations by the numbers that they have here."
 )
 

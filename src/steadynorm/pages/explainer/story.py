@@ -36,6 +36,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from ...reports import Report
 from ..common import template
 from . import bibliography
 from .cube import METHODS, cube
@@ -97,7 +98,8 @@ class Teller:
 
     def paper_table(self) -> str:
         """What the paper reports of its ladder, as a table."""
-        return f"\n\n{_table(self.facts['ladder']['paper'])}\n\n"
+        rows = self.facts["ladder"]["paper"]
+        return f"\n\n{Report('', tuple(rows[0]), rows).to_markdown()}\n\n"
 
     def names(self) -> dict[str, Any]:
         """What a part may call."""
@@ -205,12 +207,6 @@ def told_by(teller: Teller, text: str) -> str:
     """Fill one part: its text is Markdown, so nothing is escaped."""
     part = jinja2.Template(text, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return str(part.render(teller.names()))
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    columns = list(rows[0])
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _scrollable(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

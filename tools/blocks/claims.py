@@ -1,23 +1,16 @@
-"""Write docs/claims/ from the committed records in results/claims/: a page a theme, and an index.
+"""docs/claims/ from the committed records: a page a theme, an index; and the table of claims that do not stand."""
 
-``--from RUN`` first takes the records of a run of ``steadynorm reproduce`` over, those of the preset ``full`` only.
-"""
-
-import argparse
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-from steadynorm.files import write_json
 from steadynorm.lab import claims
-from steadynorm.lab.catalogue import BY_READING, WAITING, claim_of, committed_records, every_claim
-from steadynorm.lab.records import load_record
-from steadynorm.reports import Report, format_cell
+from steadynorm.lab.catalogue import BY_READING, WAITING, claim_of, every_claim
+from steadynorm.lab.claim.parts import correction
+from steadynorm.reports import Report
 
-ROOT = Path(__file__).resolve().parents[1]
+from .benches import told
 
 
 def pages(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -39,10 +32,10 @@ def index(records: Mapping[str, Mapping[str, Any]]) -> str:
     listed = Report("Claims", ("claim", "verdict", "covers", "statement"), rows)
     lines = [
         "# Claims about batch normalization, settled",
-        "Written by `make claims` from the records in `results/`. Each claim is a sentence of the literature with a "
+        "Written by `make docs-text` from the records in `results/`. Each claim is a sentence of the literature with a "
         "reading that was fixed beforehand; `steadynorm reproduce ID` runs it on your machine. S and E are the parts "
         "of the article that the claims follow, and its corrections.",
-        markdown(listed),
+        listed.to_markdown(),
         "## Corrections by reading alone",
         "\n".join(f"- **{number}.** {text}" for number, text in BY_READING.items()),
         "## What waits",
@@ -65,7 +58,7 @@ def theme_page(theme: str, records: Mapping[str, Mapping[str, Any]]) -> str:
             f"**{record['verdict']}**. {record['reading']}",
             f"Source: {record['source']}. The literature says: {record['literature']}. Covers "
             f"{', '.join(record['covers'])}.",
-            markdown(report),
+            report.to_markdown(),
             *report.notes,
             f"Measured {record['created'][:10]}, preset {record['preset']}, torch {packages['torch']}, "
             f"{record['environment']['processor']}. Again: `steadynorm reproduce {id} --preset {record['preset']}`",
@@ -73,31 +66,30 @@ def theme_page(theme: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def markdown(report: Report) -> str:
-    """Write the rows of a report as a table."""
-    rows = [report.columns, ["---"] * len(report.columns)]
-    rows += [[format_cell(row.get(name)).replace("|", r"\|") for name in report.columns] for row in report]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+def refuted(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the claims that do not stand as they are said; the others are counted."""
+    others = [record for record in records if record["verdict"] != "confirmed"]
+    rows = [
+        {
+            "claim": f"[{record['claim']}](docs/claims/{record['claim'].replace('/', '.md#')})",
+            "said": record["statement"],
+            "verdict": record["verdict"],
+            "instead": correction(record),
+        }
+        for record in others
+    ]
+    report = Report("Claims that do not stand as they are said", ("claim", "said", "verdict", "instead"), rows)
+    note = (
+        f"{len(records) - len(others)} further claims are confirmed; all of them: [docs/claims](docs/claims/README.md)."
+    )
+    return "\n\n".join([f"**{report.title}**", report.to_markdown(), note])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--from", dest="run", type=Path, help="a run directory of `steadynorm reproduce`")
-    run = parser.parse_args().run
-    if run is not None:
-        for record in load_record(run)["records"]:
-            if "/" in record["claim"]:
-                if record["preset"] != "full":
-                    raise SystemExit(
-                        f"records that are committed must be of the preset full, received {record['preset']}"
-                    )
-                write_json(ROOT / "results" / "claims" / f"{record['claim']}.json", record)
-    folder = ROOT / "docs" / "claims"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, text in pages(committed_records()).items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def ladder(record: Mapping[str, Any]) -> str:
+    """Return the table of a ladder with what is said about it."""
+    here, report = record["environment"], claim_of(record).table(record)
+    conditions = (
+        f"Measured {record['created'][:10]}, preset {record['preset']}, torch {here['packages']['torch']}, "
+        f"{here['processor']}, {here['processes']} processes of one thread."
+    )
+    return told(report, conditions)

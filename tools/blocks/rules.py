@@ -1,12 +1,10 @@
-"""Write docs/doctor.md, a section a rule, from the docstrings of the rules."""
+"""docs/doctor.md: a section a rule, from the docstrings of the rules."""
 
 import re
-from pathlib import Path
 
 from steadynorm.doctor import distance
 from steadynorm.doctor.rule import all_rules
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "doctor.md"
 NEEDED = {
     "evidence": "batches",
     "step": "batches, on which the model trains a step",
@@ -22,7 +20,7 @@ def page() -> str:
     rules = all_rules()
     lines = [
         "# What the doctor looks for",
-        "Written by `make doctor` from the files in `src/steadynorm/doctor/rules/`. How to call it: "
+        "Written by `make docs-text` from the files in `src/steadynorm/doctor/rules/`. How to call it: "
         "[tools/diagnose.md](tools/diagnose.md).",
         "\n".join(f"- [{id}](#{id}): {rule.title}" for id, rule in rules.items()),
         f"## d\n\n{prose(distance.__doc__ or '')}",
@@ -40,7 +38,3 @@ def prose(text: str) -> str:
     text = re.sub(r"\(?:mod:`steadynorm\.doctor\.distance`\)?", "[d](#d)", text.strip())
     text = re.sub(r":\w+:`steadynorm\.([\w.]+)`", r"`sn.\1`", text)
     return re.sub(r"\.\. math::((?:.+\n?)+)", lambda found: f"$${' '.join(found[1].split())}$$\n", text)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
