@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import reports as reports
     from . import surgery as surgery
     from .doctor.diagnose import diagnose as diagnose
+    from .doctor.gap import explain_gap as explain_gap
     from .functional.conventions import convert_stats as convert_stats
     from .pages.explainer import figure as figure
     from .surgery.accumulate import accumulated_statistics as accumulated_statistics
@@ -49,6 +50,7 @@ _HOME = {
     "diagnose": "doctor.diagnose",
     "desynchronize_": "surgery.synchronize",
     "drop_redundant_biases_": "surgery.biases",
+    "explain_gap": "doctor.gap",
     "fold": "surgery.fold",
     "freeze_": "surgery.freeze",
     "figure": "pages.explainer",

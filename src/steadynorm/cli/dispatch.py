@@ -30,6 +30,7 @@ __all__ = ["COMMANDS", "EXTRA", "main"]
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, or settle claims of the literature, on this machine",
     "claims": "list every claim of the literature that is settled here, with its last verdict",
+    "doctor": "say what is wrong with a model's normalization, why, and what to do",
     "recalibrate": "compute the running statistics of a model's batch norms again, over data",
     "fold": "merge the batch norms of a model into its linear layers, and prove the result equal",
     "report": "build the report of a run again, from its record",

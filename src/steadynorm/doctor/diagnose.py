@@ -21,7 +21,7 @@ from .finding import SEVERITIES, Diagnosis, Finding
 from .rule import Case, Rule, all_rules
 from .step import take_step
 
-__all__ = ["diagnose"]
+__all__ = ["ask", "diagnose"]
 
 ASKED = {
     "evidence": "give batches",
@@ -95,8 +95,13 @@ def diagnose(
     missing = dict(ASKED)
     if batches is not None:
         missing |= _look(case, batches, forward, loss, max_batches)
+    return ask(case, chosen, ignore, missing)
+
+
+def ask(case: Case, rules: Iterable[Rule], ignore: Sequence[str], missing: Mapping[str, str]) -> Diagnosis:
+    """Ask the rules; ``missing`` says of each part that a case may lack why it is not there."""
     ran, not_run, found = [], {}, []
-    for rule in chosen:
+    for rule in rules:
         absent = [part for part in rule.needs if getattr(case, part) is None]
         if absent:
             not_run[rule.id] = missing[absent[0]]

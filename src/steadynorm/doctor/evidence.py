@@ -122,25 +122,25 @@ class Evidence:
     batches: int = 0
 
 
-def examine(subject: Subject, batches: Iterable[Any], forward: Forward | None) -> Evidence:
+def examine(subject: Subject, batches: Iterable[Any], forward: Forward | None, *, training: bool = True) -> Evidence:
     """Run every batch as in training, and once more without dropout if there is any; the model is the same after it.
 
     Batch norms normalize by the statistics of what they are given, which move nothing; those that are held from
-    training by their running ones.
+    training by their running ones. With ``training=False`` all else is in evaluation, and each batch runs once.
     """
     evidence = Evidence({}, {}, Wiring(), [], [])
     draws = False
     with preserved(subject.root), torch.no_grad(), torch.compiler.set_stance("force_eager"):
         for number, batch in enumerate(batches):
             random = torch.get_rng_state()
-            with _normalizing(subject, evidence.seen, number, evidence.example_means, training=True):
+            with _normalizing(subject, evidence.seen, number, evidence.example_means, training=training):
                 if number == 0:
                     with evidence.wiring.watching(subject.root):
                         call(subject.root, batch, forward)
                     evidence.first_inputs = [t for t in _tensors(batch) if t.is_floating_point()][:1]
                 else:
                     call(subject.root, batch, forward)
-            if number == 0:
+            if number == 0 and training:
                 draws = not torch.equal(random, torch.get_rng_state()) or device_of(subject.root).type != "cpu"
             if draws:
                 with _normalizing(subject, evidence.without_dropout, number, [], training=False):

@@ -27,7 +27,9 @@ DASHES = ([1, 0], [9, 3], [2, 3], [9, 3, 2, 3], [5, 3], [14, 4], [2, 2, 6, 2], [
 @cache
 def _environment(package: str) -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader(package, "templates"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package, "templates"), jinja2.PackageLoader(__package__, "templates")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -36,7 +38,10 @@ def _environment(package: str) -> jinja2.Environment:
 
 
 def template(package: str, name: str) -> jinja2.Template:
-    """Return a template of a package's folder ``templates``; a value that it asks for and is not given is an error."""
+    """Return a template of a package's folder ``templates``, or of the one that all pages share.
+
+    A value that it asks for and is not given is an error.
+    """
     return _environment(package).get_template(name)
 
 

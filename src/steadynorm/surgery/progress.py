@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["track"]
+__all__ = ["say", "track"]
 
 T = TypeVar("T")
 
@@ -22,3 +22,9 @@ def track(items: Iterable[T], label: str, *, total: int | None = None, after: fl
             shown = now
     if shown != start:
         print(file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Show a line on the terminal, before something that may take long; nothing anywhere else."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(line, file=sys.stderr, flush=True)

@@ -78,7 +78,7 @@ def _fill(name: str, **values: object) -> str:
         **values,
         cell=sections.cell,
         colours=COLOURS,
-        style=asset(__name__, "templates/page.css"),
+        style=asset("steadynorm.pages", "templates/page.css"),
         script=asset(__name__, "templates/page.js"),
         chart_library=_chart_library(),
     )
