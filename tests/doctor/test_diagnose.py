@@ -209,6 +209,13 @@ def test_momentum_that_did_not_converge_is_seen_in_the_statistics():
     assert not sn.diagnose(model, images(shift=4.0)).findings
 
 
+def test_statistics_that_are_off_otherwise_are_not_blamed_on_momentum():
+    model = trained()
+    sn.recalibrate_(model, images()[:4])  # which counts 4 batches
+    model[4].running_mean -= 4 * model[4].running_var.sqrt()
+    assert [(one.rule, one.layer) for one in sn.diagnose(model, images())] == [("far-from-data", "4")]
+
+
 def test_batches_of_other_kinds():
     model = trained()
     for batches in ([(b, 0) for b in images()], [{"input": b} for b in images()]):

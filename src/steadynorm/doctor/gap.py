@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Gap", "LayerShare", "explain_gap"]
 
 MATTERS = 0.02
-"""Of the part that the statistics explain; what is less is left together."""
+"""Of the gap, and of the part of it that the statistics explain; what is less is left together."""
 LEAST_MEASUREMENTS = 8
 
 
@@ -216,18 +216,19 @@ def explain_gap(
     notes = work.notes()
     running, batch, recalibrated = (work.mean(values) for values in (by_running, by_batch, by_data))
     error = work.noise(by_batch, by_running) if len(kept) > 1 else None
+    least, noise = MATTERS * abs(batch - running), work.noise(by_data, by_running)
     found: Attribution | None = None
     if not all(map(math.isfinite, (running, batch, recalibrated))):
         notes.append("the metric is not finite, so that no layer can be given a share; the findings are what there is")
     elif not work.players:
         notes.append("no layer has running statistics that could be exchanged")
-    elif abs(recalibrated - running) <= 2 * (noise := work.noise(by_data, by_running)):
+    elif abs(recalibrated - running) <= max(least, 2 * noise):
         notes.append(
             f"what the statistics of the data change, {format_cell(recalibrated - running)}, is within two standard "
-            f"errors ({format_cell(noise)} each): there is nothing to share out"
+            f"errors ({format_cell(noise)} each) or {MATTERS:.0%} of the gap: there is nothing to share out"
         )
     else:
-        tolerance = max(MATTERS * abs(recalibrated - running), noise)
+        tolerance = max(MATTERS * abs(recalibrated - running), least, noise)
         say(
             f"sharing the gap out among {len(work.players)} layers: at most {max_passes} passes over {len(kept)} "
             f"batches, about {format_cell(seconds)} s each"

@@ -3,8 +3,9 @@ r"""A momentum with which the running statistics cannot become those of the data
 Torch's momentum m weighs the new batch, so after n batches the initial 0 and 1 still weigh (1−m)ⁿ. It is 0: nothing
 moves, an error. Above 0.5: most of the statistics are the last batch's; other frameworks write 1−m, a warning. With
 `steps=` given, (1−m)ⁿ > 5 %: a warning. Without it the layers' own counters are taken; then the statistics must show
-it: the share of 0 and 1 in them, fitted between these and the data by least squares, must be above half of (1−m)ⁿ, so
-that recalibrated statistics, which count few batches, are no finding.
+it: the share of 0 and 1 in them, fitted between these and the data by least squares, must be above half of (1−m)ⁿ, and
+explain at least half of the squared distance. So recalibrated statistics, which count few batches, are no finding, and
+statistics that are off in another direction are one of another rule.
 """
 
 from collections.abc import Iterator
@@ -55,9 +56,11 @@ def _steps(case: Case, layer: Layer, m: float) -> int:
 
 
 def _initial_share(seen: Seen) -> float:
-    """Return w where running = w · initial + (1−w) · data fits best, mean and variance together."""
+    """Return w where running = w · initial + (1−w) · data fits best, mean and variance together; 0 if it fits badly."""
     mean, var = (v.detach().double() for v in seen.layer.statistics or ())
     data = torch.cat([seen.pooled.mean, seen.pooled.var])
     initial = torch.cat([torch.zeros_like(mean), torch.ones_like(var)])
-    way = initial - data
-    return float((torch.cat([mean, var]) - data).dot(way) / way.square().sum())
+    way, off = initial - data, torch.cat([mean, var]) - data
+    share = off.dot(way) / way.square().sum()
+    explained = share.square() * way.square().sum() / off.square().sum()
+    return float(share) if explained >= 0.5 else 0.0

@@ -12,8 +12,8 @@ from ..common import COLOURS, asset, template
 
 __all__ = ["render"]
 
-REACH = 5.0
-"""How many standard deviations a drawing shows on either side."""
+LEAST, MOST = 5.0, 50.0
+"""How many standard deviations a drawing shows on either side, at least and at most."""
 POINTS = 81
 WIDTH, HEIGHT = 240, 90
 MOST_LAYERS = 12
@@ -61,7 +61,6 @@ def render(diagnosis: Any, gap: Any, name: str) -> str:
         most=MOST_LAYERS,
         width=WIDTH,
         height=HEIGHT,
-        reach=REACH,
         colours=COLOURS,
         style=asset("steadynorm.pages", "templates/page.css"),
         more_style=asset(__name__, "templates/diagnosis.css"),
@@ -85,14 +84,15 @@ def _drawing(layer: Mapping[str, Any]) -> Drawing:
         ((m - r) / math.sqrt(max(rv, floor)), math.sqrt(max(v, floor) / max(rv, floor)))
         for m, v, r, rv in zip(data["mean"], data["var"], running["mean"], running["var"], strict=True)
     ]
-    xs = [REACH * (2 * i / (POINTS - 1) - 1) for i in range(POINTS)]
+    reach = min(max(LEAST, *(abs(mean) + 2 * deviation for mean, deviation in features)), MOST)
+    xs = [reach * (2 * i / (POINTS - 1) - 1) for i in range(POINTS)]
     own = [_normal(x, 0.0, 1.0) for x in xs]
     seen = [sum(_normal(x, *feature) for feature in features) / len(features) for x in xs]
     top = max(2 * max(own), min(max(seen), 4 * max(own)))
     sentence = (
         f"{layer['layer']}: d = {format_cell(layer['d'])}, largest mean shift "
         f"{format_cell(layer['largest mean shift in σ'])} σ, largest variance ratio "
-        f"{format_cell(layer['largest variance ratio'])}"
+        f"{format_cell(layer['largest variance ratio'])}; from −{reach:.0f} to {reach:.0f}"
     )
     return Drawing(layer["layer"], sentence, _path(own, top), _path(seen, top))
 
