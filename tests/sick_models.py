@@ -272,6 +272,20 @@ def two_norms():
 
 
 @sick
+def another_axis():
+    draw = torch.Generator().manual_seed(0)
+    batches = [torch.randn(32, 6, 4, generator=draw) for _ in range(12)]
+    model = nn.Sequential(nn.Linear(4, 6, bias=False), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+    sn.recalibrate_(model, batches)
+
+    def heal(patient):
+        patient.model[1] = sn.nn.BatchNorm1d(6, channel_axis=-1)
+        recalibrate(patient)
+
+    return Patient(model, "1", heal, batches, numbers=lambda n: n == {"behind": "0", "input": "32×6×6"})
+
+
+@sick
 def dropout_before_norm():
     model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Dropout(0.5), nn.BatchNorm2d(8))
 

@@ -49,7 +49,7 @@ def test_constructor(ours, theirs):
     for name, parameter in torchs.items():
         assert mine[name].kind == parameter.kind, name
         assert mine[name].default == parameter.default, name
-    assert [p for p in mine if p not in torchs] == ["activation", "inplace", "single_value"]
+    assert [p for p in mine if p not in torchs] == ["activation", "inplace", "single_value", "channel_axis"]
     assert mine["activation"].kind == inspect.Parameter.KEYWORD_ONLY
 
 

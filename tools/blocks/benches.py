@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks import folding, passes, synchronization
+from benchmarks import doctor, folding, passes, synchronization
 
 from steadynorm.bench import geometric_mean
 from steadynorm.nn.catalogue import CATALOGUE
@@ -180,5 +180,6 @@ TABLES: Mapping[str, Callable[[Record], str]] = {
     "methods": lambda record: "\n\n".join(costs(record).values()),
     "folding": lambda record: told(folding.table(record)),
     "passes": lambda record: told(passes.table(record)),
+    "doctor": lambda record: told(doctor.table(record)),
     "synchronization": lambda record: told(synchronization.table(record)),
 }

@@ -27,6 +27,8 @@ class Wiring:
     """Layers with weights, norms, sigmoid and tanh, in the order of their calls."""
     follows: dict[nn.Module, nn.Module] = field(default_factory=dict)
     """A layer, and the norm whose output is its input, unchanged."""
+    features_last: dict[nn.Module, tuple[nn.Module, tuple[int, ...]]] = field(default_factory=dict)
+    """A norm, the linear layer whose output (N, *S, C) is its input, unchanged, and the sizes of that."""
     saturated: dict[nn.Module, float] = field(default_factory=dict)
     """Sigmoid or tanh, and the share of its values where its slope is below a twentieth of the largest."""
 
@@ -41,12 +43,15 @@ class Wiring:
             for x in (t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)):
                 alive, version, source = given.get(id(x), (lambda: None, 0, module))
                 if alive() is x and version == version_of(x):
-                    self.follows.setdefault(module, source)
+                    if not isinstance(source, nn.Linear):
+                        self.follows.setdefault(module, source)
+                    elif is_normalization(module) and x.dim() > 2:
+                        self.features_last.setdefault(module, (source, tuple(x.shape)))
 
         def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if not isinstance(output, Tensor):
                 return
-            if is_normalization(module):
+            if is_normalization(module) or isinstance(module, nn.Linear):
                 given[id(output)] = ref(output), version_of(output), module
             elif isinstance(module, SLOPES) and output.dim() > 1 and not _is_gate(output):
                 slope = output * (1 - output) * 4 if isinstance(module, nn.Sigmoid) else 1 - output.square()

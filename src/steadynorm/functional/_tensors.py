@@ -36,6 +36,11 @@ def along_features(v: Tensor, x: Tensor) -> Tensor:
     return v.reshape((1, -1) + (1,) * (x.dim() - 2))
 
 
+def features_second(x: Tensor) -> Tensor:
+    """Return (N, *S, C) as (N, C, *S), a view."""
+    return x.movedim(-1, 1)
+
+
 def check_eps(eps: float) -> None:
     """Refuse an ε that could make σ² + ε negative."""
     if not eps >= 0:

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from .. import kernels
 from .._torch import LazyTorchNorm, TorchNorm
 from ..errors import ArgumentError, ChannelError, ShapeError
-from ..functional._tensors import check_mask
+from ..functional._tensors import check_mask, features_second
 from .arguments import extend_signature
 from .dispatch import code_for
-from .finishing import activation_name, finish, wide_affine
+from .finishing import activation_name, check_channel_axis, finish, wide_affine
 from .naming import describe
 from .statistics import WideStatistics
 
@@ -33,20 +33,24 @@ class NormBase(WideStatistics, TorchNorm):
     activation: str | None = None  # the class's own serves a layer of torch that has been frozen
 
     single_value = "error"
+    channel_axis = 1
     _by_batch = 0  # in how many settings of batch_statistics the layer is
     _single_by_running = 0  # in how many of single_values
 
-    options: tuple[str, ...] = ("activation",)
+    options: tuple[str, ...] = ("activation", "channel_axis")
     """The constructor's words beyond torch's."""
 
     refused: tuple[str, ...] = ()
     """Words of a base that mean nothing here."""
 
-    def __init__(self, *args: Any, activation: str | nn.Module | None = None, **others: Any) -> None:
+    def __init__(
+        self, *args: Any, activation: str | nn.Module | None = None, channel_axis: int = 1, **others: Any
+    ) -> None:
         name = activation_name(activation)
+        check_channel_axis(channel_axis)
         super().__init__(*args, **others)
         self._check_settings()
-        self.activation = name
+        self.activation, self.channel_axis = name, channel_axis
         self.widen_statistics()
 
     def _check_settings(self) -> None:
@@ -68,12 +72,17 @@ class NormBase(WideStatistics, TorchNorm):
     def forward(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Return activation(norm(x) + residual), and 0 where the mask is False.
 
-        Shape: x, residual and the result (N, C, *S), mask broadcastable to (N, 1, *S).
+        Shape: x, residual and the result (N, C, *S), mask broadcastable to (N, 1, *S); with ``channel_axis=-1`` (N, *S,
+        C) and (N, *S, 1).
         """
         if isinstance(x, Proxy):  # fx would trace into a class from outside torch
             path = x.tracer.path_of_module(self)
             given = {name: v for name, v in (("residual", residual), ("mask", mask)) if v is not None}
             return x.tracer.create_proxy("call_module", path, (x,), given)
+        moved = self.channel_axis != 1
+        if moved:  # a view, whose features are the innermost as in channels_last
+            x = features_second(x)
+            residual, mask = (None if v is None else features_second(v) for v in (residual, mask))
         by_batch = self._is_by_batch()
         if by_batch and self._takes_single_values() and self._has_one_value(x):
             by_batch = False
@@ -83,7 +92,9 @@ class NormBase(WideStatistics, TorchNorm):
             residual = None if residual is None else torch.where(mask, residual, 0)
         normalize = self._normalize_by_batch if by_batch else self._normalize_by_running
         y = normalize(x, residual, mask)
-        return y if mask is None else torch.where(mask, y, 0)
+        if mask is not None:
+            y = torch.where(mask, y, 0)
+        return y.movedim(1, -1) if moved else y
 
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         """Return activation(norm(x) + residual) by the running statistics; the mask as in the other."""
@@ -120,8 +131,12 @@ class NormBase(WideStatistics, TorchNorm):
             expected = " or ".join(f"{n}D" for n in self.axes)
             raise ShapeError(
                 f"expected {expected} input (got {input.dim()}D input)\nThe layer is {describe(self)}. The input must "
-                "be (N, C, *S): add the missing axes, or take the layer for as many positions as the input has."
+                f"be {self._layout}: add the missing axes, or take the layer for as many positions as the input has."
             )
+
+    @property
+    def _layout(self) -> str:
+        return "(N, C, *S)" if self.channel_axis == 1 else "(N, *S, C)"
 
     def _has_one_value(self, x: Tensor) -> bool:
         """Tell whether a feature has a single value to be normalized by."""
@@ -136,7 +151,8 @@ class NormBase(WideStatistics, TorchNorm):
             if v is not None and not unused and v.numel() != x.shape[1]:
                 raise ChannelError(
                     f"{name} should contain {x.shape[1]} elements not {v.numel()}\nThe layer is {describe(self)}. The "
-                    "features of the input are its second axis: permute it, or make the layer for as many features."
+                    f"input must be {self._layout}: permute it, set channel_axis, or make the layer for as many "
+                    "features."
                 )
         if by_batch and self._has_one_value(x):
             raise ShapeError(

@@ -10,9 +10,10 @@ from .. import functional, kernels
 from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of, is_transformed
 from ..errors import ArgumentError
 from ..functional import RunningStatistics
+from ..functional._tensors import features_second
 from .base import NormBase
 from .dispatch import code_for, may_be_overwritten, moments
-from .finishing import activation_name, check_single_value, finish, wide_affine
+from .finishing import activation_name, check_channel_axis, check_single_value, finish, wide_affine
 from .moving import is_recomputation, move
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"]
@@ -47,6 +48,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             again from y, which the next layer keeps anyway. It is done where the fused kernels serve and x is the
             result of another operation; gradients are right to about 1e-5, and there are no second derivatives. If
             someone else needs x for backward, autograd raises.
+        channel_axis: where the features are: 1, or -1 for sequences (N, L, C) and maps (N, H, W, C), which are not
+            copied for it; residual and mask are laid out likewise.
         single_value: what training does with a batch of one value a feature: ``"error"``, or ``"running"``, which
             normalizes it by the running statistics and does not count it.
 
@@ -85,12 +88,23 @@ class BatchNormBase(NormBase, TorchBatchNorm):
         activation: str | nn.Module | None = None,
         inplace: bool = False,
         single_value: str = "error",
+        channel_axis: int = 1,
     ) -> None:
         activation = activation_name(activation, invertible=inplace)
         check_single_value(single_value)
         if inplace and "inplace" in self.refused:
             raise ArgumentError(f"inplace must be False for {type(self).__name__}, received True: leave it out")
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        super().__init__(
+            num_features,
+            eps,
+            momentum,
+            affine,
+            track_running_stats,
+            device,
+            dtype,
+            bias=bias,
+            channel_axis=channel_axis,
+        )
         self.activation, self.inplace, self.single_value = activation, inplace, single_value
         self.register_buffer("skipped_updates", None, persistent=False)  # after torch's three, and in no checkpoint
         self._reset_skipped_updates()
@@ -188,17 +202,20 @@ class LazyBatchNormBase(LazyTorchNorm, BatchNormBase):
         activation: str | nn.Module | None = None,
         inplace: bool = False,
         single_value: str = "error",
+        channel_axis: int = 1,
         **others: Any,
     ) -> None:
         activation = activation_name(activation, invertible=inplace)
         check_single_value(single_value)
+        check_channel_axis(channel_axis)
         super().__init__(*args, **others)  # torch's, which hands none of these on
         self.activation, self.inplace, self.single_value = activation, inplace, single_value
+        self.channel_axis = channel_axis
 
     def initialize_parameters(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
         """Give parameters and buffers the size of x's feature axis."""
         self._check_input_dim(x)  # before anything is changed
-        super().initialize_parameters(x)
+        super().initialize_parameters(x if self.channel_axis == 1 else features_second(x))
         self.widen_statistics()
         self._reset_skipped_updates()
 

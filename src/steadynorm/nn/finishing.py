@@ -9,7 +9,16 @@ from ..errors import ArgumentError
 from ..functional._tensors import widen
 from ..kernels import INVERTIBLE
 
-__all__ = ["ACTIVATIONS", "MODULES", "Affine", "activation_name", "check_single_value", "finish", "wide_affine"]
+__all__ = [
+    "ACTIVATIONS",
+    "MODULES",
+    "Affine",
+    "activation_name",
+    "check_channel_axis",
+    "check_single_value",
+    "finish",
+    "wide_affine",
+]
 
 Affine = tuple[Tensor | None, Tensor | None]
 """γ and β."""
@@ -67,6 +76,12 @@ def check_single_value(chosen: str) -> None:
     """Refuse what is no way to treat a feature's single value."""
     if chosen not in ("error", "running"):
         raise ArgumentError(f'single_value must be "error" or "running", received {chosen!r}')
+
+
+def check_channel_axis(axis: int) -> None:
+    """Refuse an axis that layers do not know."""
+    if axis not in (1, -1):
+        raise ArgumentError(f"channel_axis must be 1, for (N, C, *S), or -1, for (N, *S, C); received {axis!r}")
 
 
 def wide_affine(weight: Tensor | None, bias: Tensor | None) -> Affine:

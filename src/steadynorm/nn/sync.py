@@ -78,8 +78,14 @@ class SyncBatchNorm(BatchNormBase):
         bias: bool = True,
         activation: str | None = None,
         single_value: str = "error",
+        channel_axis: int = 1,
     ) -> None:
-        options: dict[str, Any] = {"bias": bias, "activation": activation, "single_value": single_value}
+        options: dict[str, Any] = {
+            "bias": bias,
+            "activation": activation,
+            "single_value": single_value,
+            "channel_axis": channel_axis,
+        }
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.process_group = process_group
 

@@ -114,6 +114,11 @@ class Layer:
         return isinstance(self.module, NormBase) and self.module._takes_single_values()
 
     @property
+    def channel_axis(self) -> int:
+        """Where its features are: 1, or -1."""
+        return getattr(self.module, "channel_axis", 1)
+
+    @property
     def activation(self) -> str | None:
         """What follows inside of it."""
         return getattr(self.module, "activation", None)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .._torch import buffers_of
 from ..errors import ArgumentError
 from ..functional import Moments
+from ..functional._tensors import features_second
 
 __all__ = ["Forward", "by_given_moments", "call", "device_of", "evaluating", "given_to", "hooked", "modes_kept", "read"]
 
@@ -109,9 +110,12 @@ def hooked(
 
 
 def given_to(layer: nn.Module, args: Any, kwargs: Any) -> tuple[Tensor, Tensor | None]:
-    """Return the input of a call of a layer, and its mask."""
+    """Return the input of a call of a layer, and its mask; the features are their second axis."""
     given = inspect.signature(layer.forward).bind(*args, **kwargs).arguments
-    return next(iter(given.values())), given.get("mask")
+    x, mask = next(iter(given.values())), given.get("mask")
+    if getattr(layer, "channel_axis", 1) == 1:
+        return x, mask
+    return features_second(x), None if mask is None else features_second(mask)
 
 
 def _to(batch: Any, device: torch.device) -> Any:

@@ -222,6 +222,8 @@ def _take_state(module: Any, form: nn.Module) -> tuple[tuple[str, ...], list[str
 def _lost(module: nn.Module, left: list[str], asked: Iterable[str]) -> tuple[str, ...]:
     if getattr(module, "activation", None) is not None and "activation" not in asked:
         raise Left(f"its activation, {module.activation}, would be lost")
+    if getattr(module, "channel_axis", 1) != 1 and "channel_axis" not in asked:
+        raise Left("its features are the last axis, which the new kind does not take")
     settings = [
         f"{name}={getattr(module, name)}"
         for name, default in words(type(module)).items()

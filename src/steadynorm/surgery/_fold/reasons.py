@@ -11,7 +11,6 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ..._torch import hook_tables, parameters_of
-from ...functional._tensors import along_features
 from ...nn.base import NormBase
 from ...nn.finishing import ACTIVATIONS
 from ..change import Left
@@ -161,7 +160,7 @@ class Surroundings:
             for end in self._ends[linear]:
                 if end.call.layer is not norm or end.place != 0:
                     raise Left(f"the output of {self.name(linear)} also goes to {end.call}")
-                if not end.along(1):
+                if not end.along(Layer(norm).channel_axis):
                     raise Left(f"it normalizes another axis than that of the outputs of {self.name(linear)}")
                 if end.padded and shifts:
                     raise Left("zeros are padded before it, where its shift would be missing")
@@ -174,7 +173,7 @@ class Surroundings:
             raise Left("more than an affine map follows from it: an activation, a residual or a mask")
         shifts = bool(affine_of(Layer(norm)).shift.any())
         targets: dict[nn.Module, set[Call]] = {}
-        for end in self.ends(norm, 1):
+        for end in self.ends(norm, Layer(norm).channel_axis):
             linear = end.call.layer
             if linear is None or not is_linear(linear) or end.place != 0:
                 raise Left(f"its output goes to {end.call}")
@@ -210,7 +209,7 @@ class Surroundings:
             norm = end.call.layer
             if norm is None or not is_norm(norm) or end.place != 0:
                 raise Left(f"its output goes to {end.call}")
-            if not end.along(1):
+            if not end.along(Layer(norm).channel_axis):
                 raise Left(f"{self.name(norm)} normalizes another axis")
             if end.padded:
                 raise Left(f"zeros are padded before {self.name(norm)}")
@@ -235,12 +234,13 @@ class Surroundings:
 
 @torch.no_grad()
 def _maps_affinely(norm: Layer, affine: Affine, shape: tuple[int, ...]) -> bool:
-    """Try a layer on random input: does it compute activation(scale · x + shift) along axis 1?"""
-    if len(shape) < 2 or shape[1] != len(affine.scale):
+    """Try a layer on random input: does it compute activation(scale · x + shift) along its features' axis?"""
+    axis = norm.channel_axis
+    if len(shape) < 2 or shape[axis] != len(affine.scale):
         return False
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator, dtype=torch.float64).to(norm.module.running_mean)
-    expected = x.double() * along_features(affine.scale, x) + along_features(affine.shift, x)
+    expected = (x.double().movedim(axis, -1) * affine.scale + affine.shift).movedim(-1, axis)
     if norm.activation is not None:
         expected = ACTIVATIONS[norm.activation](expected)
     found = norm.module(x)
