@@ -25,11 +25,23 @@ RECORD = results() / "bench" / "methods.json"
 
 def layers() -> Iterator[tuple[str, nn.Module]]:
     """Yield batch norm first, then every other method for images."""
-    options = {"ghost": {"ghost_batch_size": 8}, "whitening": {"groups": 4}, "iternorm": {"groups": 4}}
+    whitened = {"groups": 4}
+    options = {
+        "ghost": {"ghost_batch_size": 8},
+        "virtual": {"reference_size": 16},
+        "whitening": whitened,
+        "iternorm": whitened,
+    }
+        "ghost": {"ghost_batch_size": 8},
+        "virtual": {"reference_size": 16},
+        "whitening": {"groups": 4},
+        "iternorm": {"groups": 4},
+    }
     for method in CATALOGUE:
         if method.name == "sync":  # alone it is batch norm; benchmarks.synchronization measures it among processes
             continue
-        yield method.name, method.layers[2](SHAPE[1], **{**method.options, **options.get(method.name, {})})
+        features = SHAPE[1] // 2 if method.complex else SHAPE[1]
+        yield method.name, method.layers[2](features, **{**method.options, **options.get(method.name, {})})
     yield "group (torch)", nn.GroupNorm(32, SHAPE[1])
 
 
@@ -43,12 +55,17 @@ def training(layer: nn.Module, x: Tensor) -> Callable[[], object]:
 def main(record: Path = RECORD) -> None:
     """Measure, print the table, write the record."""
     torch.manual_seed(0)
-    x = torch.randn(SHAPE, requires_grad=True)
-    with sn.nn.domain("one"):
-        train = interleave({name: training(layer.train(), x) for name, layer in layers()})
-        evaluate = {name: layer.eval() for name, layer in layers()}
+    real = torch.randn(SHAPE, requires_grad=True)
+    half = torch.randn(SHAPE[0], SHAPE[1] // 2, *SHAPE[2:], dtype=torch.complex64, requires_grad=True)
+
+    def given(name: str) -> Tensor:
+        return half if name == "complex" else real  # as many numbers
+
+    with sn.nn.domain("one"), sn.nn.condition(torch.arange(SHAPE[0]) % 2):
+        train = interleave({name: training(layer.train(), given(name)) for name, layer in layers()})
+        evaluate = {name: (layer.eval(), given(name)) for name, layer in layers()}
         with torch.no_grad():
-            infer = interleave({name: (lambda layer=layer: layer(x)) for name, layer in evaluate.items()})
+            infer = interleave({name: (lambda layer=layer, x=x: layer(x)) for name, (layer, x) in evaluate.items()})
     rows = [
         {
             "method": name,

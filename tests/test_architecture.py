@@ -72,6 +72,7 @@ PUBLIC = {
         "batch_norm",
         "batch_norm_backward",
         "batch_renorm",
+        "complex_normalize",
         "convert_stats",
         "draw_noise",
         "example_weighted_norm",
@@ -96,6 +97,7 @@ PUBLIC = {
         "ACTIVATIONS",
         "Ramp",
         "SyncBatchNorm",
+        "condition",
         "domain",
         *(
             f"{name}{dims}d"

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 import oracles
 from steadynorm.errors import SteadyNormError
 from steadynorm.functional import draw_noise
-from steadynorm.nn import domain
+from steadynorm.nn import condition, domain
 from steadynorm.nn.catalogue import CATALOGUE
 
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -65,12 +65,18 @@ def exemption(request):
 
 @pytest.fixture(autouse=True)
 def one_domain():
-    with domain("one"):
+    with domain("one"), condition(0):
         yield
 
 
 def make(method, dims, features=3, **options):
     return method.layers[dims](features, **method.options, **options)
+
+
+def randn(method, *shape, dtype=torch.float32, **others):
+    if method.complex:
+        dtype = {torch.float32: torch.complex64, torch.float64: torch.complex128}[dtype]
+    return torch.randn(*shape, dtype=dtype, **others)
 
 
 def state_of(layer):
@@ -112,7 +118,7 @@ def random_layer(method, dims, features=3, **options):
 @layers
 def test_oracle(method, dims):
     layer = random_layer(method, dims, eps=1e-3, dtype=torch.float64)
-    x = torch.randn(shape_of(dims), dtype=torch.float64) * 3 + 1
+    x = randn(method, shape_of(dims), dtype=torch.float64) * 3 + 1
     torch.manual_seed(0)
     expected = ORACLES[method.name](layer, x)
     assert_close(run(layer, x), expected, rtol=1e-10, atol=1e-10)
@@ -126,7 +132,7 @@ def test_oracle(method, dims):
 def test_gradcheck(method, dims, training, options):
     layer = random_layer(method, dims, features=2, dtype=torch.float64, **options).train(training)
     shape = (3, 2, 2, *[1] * (dims - 1))  # small: the cost grows with the square
-    leaves = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    leaves = [randn(method, shape, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     leaves += [p.detach().clone().requires_grad_() for p in layer.parameters()]
     names = [name for name, _ in layer.named_parameters()]
     mask = torch.rand(shape[0], 1, *shape[2:]) < 0.7
@@ -154,7 +160,7 @@ def test_torch_equivalence(method, dims, options):
     for step in range(6):
         for layer in (ours, theirs):
             layer.train(step % 3 != 2)
-        x = torch.randn(shape_of(dims), dtype=torch.float64) * (step + 1) + step
+        x = randn(method, shape_of(dims), dtype=torch.float64) * (step + 1) + step
         inputs = [x.clone().requires_grad_() for _ in range(2)]
         outputs = [layer(v) for layer, v in zip((ours, theirs), inputs, strict=True)]
         dy = torch.randn_like(x)
@@ -206,12 +212,12 @@ def test_properties(method, dims, data):
 @layers
 def test_state_dict(method, dims):
     layer = random_layer(method, dims)
-    layer(torch.randn(shape_of(dims)))
+    layer(randn(method, shape_of(dims)))
     state = layer.state_dict()
     assert tuple(state) == method.state
     fresh = make(method, dims)
     assert str(fresh.load_state_dict(state)) == "<All keys matched successfully>"
-    x = torch.randn(shape_of(dims))
+    x = randn(method, shape_of(dims))
     assert torch.equal(fresh.eval()(x), layer.eval()(x))
 
     file = io.BytesIO()
@@ -228,7 +234,7 @@ def test_state_dict(method, dims):
 @layers
 def test_train_eval(method, dims):
     layer = random_layer(method, dims)
-    x = torch.randn(shape_of(dims)) + 5
+    x = randn(method, shape_of(dims)) + 5
     before = copy.deepcopy(layer.state_dict())
     mean = state_of(layer).running_mean.clone()
     layer.eval()
@@ -249,7 +255,7 @@ def test_residual_activation_and_mask(method, dims, training):
     plain = make(method, dims).train(training)
     plain.load_state_dict(layer.state_dict())
     masked = copy.deepcopy(layer)
-    x, residual = torch.randn(2, *shape_of(dims))
+    x, residual = randn(method, 2, *shape_of(dims))
     everywhere = torch.ones(1, 1, *[1] * dims).bool()
     expected = torch.sigmoid(run(plain, x) + residual)
     assert_close(run(layer, x, residual), expected)
@@ -265,13 +271,13 @@ def test_residual_activation_and_mask(method, dims, training):
 def test_errors(method, dims):
     layer = random_layer(method, dims)
     before = copy.deepcopy(layer.state_dict())
-    x = torch.randn(shape_of(dims))
+    x = randn(method, shape_of(dims))
     mask = torch.ones(4, 1, *[1] * dims).bool()
     for call, builtin in (
-        (lambda: layer(torch.randn(4)), ValueError),
+        (lambda: layer(randn(method, 4)), ValueError),
         (lambda: layer(x[None, None, None, None]), ValueError),
-        (lambda: layer(torch.randn(shape_of(dims, features=4))), RuntimeError),
-        *([(lambda: layer(torch.randn(1, 3, *[1] * dims)), ValueError)] if method.by_batch else []),
+        (lambda: layer(randn(method, shape_of(dims, features=4))), RuntimeError),
+        *([(lambda: layer(randn(method, 1, 3, *[1] * dims)), ValueError)] if method.by_batch else []),
         (lambda: layer(x, x[:2]), ValueError),
         (lambda: layer(x, mask=mask.float()), TypeError),
         (lambda: layer(x, mask=mask[:2]), ValueError),
@@ -290,7 +296,7 @@ def test_compile(method, dims, training):
     layer = random_layer(method, dims, activation="relu").train(training)
     reference = copy.deepcopy(layer)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    x, residual = torch.randn(2, *shape_of(dims))
+    x, residual = randn(method, 2, *shape_of(dims))
     mask = torch.rand(4, 1, *shape_of(dims)[2:]) < 0.7
     for args in ((x,), (x, residual), (x, residual, mask)):
         assert_close(run(compiled, *args), run(reference, *args))

@@ -7,12 +7,14 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
 import steadynorm as sn
-from steadynorm.errors import ArgumentError, ModelError
-from steadynorm.nn import DomainBatchNorm2d, domain
+from steadynorm.errors import ArgumentError, DtypeError, ModelError, ShapeError
+from steadynorm.nn import DomainBatchNorm1d, DomainBatchNorm2d, domain
 
 NAMES = ["photo", "train"]  # a name may be that of a module's method
 
@@ -146,3 +148,101 @@ def test_compile_follows_the_switch():
         with domain(name):
             assert_close(compiled(x), layer(x))
     torch._dynamo.reset()
+
+
+# --- a domain for each example ----------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 1000), st.integers(4, 12), st.booleans(), st.booleans())
+@settings(deadline=None)
+def test_mixed_batches_are_split_by_domain(seed, n, training, shared):
+    torch.manual_seed(seed)
+    numbers = torch.cat([torch.tensor([0, 0, 2, 2]), torch.randint(3, (n - 4,))])[torch.randperm(n)]
+    if (numbers == 1).sum() == 1:
+        numbers[numbers == 1] = 0
+    layer = DomainBatchNorm1d(3, domains=["a", "b", "c"], shared_affine=shared, activation="relu").double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    layer.train(training)
+    twin = copy.deepcopy(layer)
+    x, residual = torch.randn(2, n, 3, dtype=torch.float64)
+    with domain(numbers):
+        y = layer(x, residual)
+    for i, name in enumerate(layer.domains):
+        rows = numbers == i
+        if rows.any():
+            with domain(name):
+                assert_close(y[rows], twin(x[rows], residual[rows]))
+    assert_close(layer.state_dict(), twin.state_dict())
+
+
+def test_masks_gradients_and_absent_domains():
+    layer = DomainBatchNorm1d(2, domains=["a", "b", "c"]).double()
+    numbers = torch.tensor([2, 0, 0, 2])
+    x = torch.randn(4, 2, 5, dtype=torch.float64, requires_grad=True)
+    mask = torch.arange(5) < torch.tensor([5, 3, 4, 2])[:, None, None]
+    before = copy.deepcopy(layer.domains["b"].state_dict())
+    with domain(numbers), sn.paused_statistics(layer):
+        assert torch.autograd.gradcheck(lambda x: layer(x, mask=mask), (x,))
+    with domain(numbers):
+        layer(x, mask=mask)
+    assert_close(layer.domains["b"].state_dict(), before, rtol=0, atol=0)
+    assert int(layer.domains["c"].num_batches_tracked) == 1
+
+
+def test_a_domain_of_one_value_changes_no_domain():
+    layer = DomainBatchNorm1d(3, domains=["a", "b"])
+    before = copy.deepcopy(layer.state_dict())
+    with domain(torch.tensor([0, 0, 1])), pytest.raises(ShapeError, match="'domain_b'"):
+        layer(torch.randn(3, 3))
+    assert_close(layer.state_dict(), before, rtol=0, atol=0)
+    layer = DomainBatchNorm1d(3, domains=["a", "b"], single_value="running")
+    with domain(torch.tensor([0, 0, 1])):
+        layer(torch.randn(3, 3))
+    assert [int(v.num_batches_tracked) for v in layer.domains.values()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "error", "message"),
+    [
+        (torch.tensor([0, 1, 2, 0]), ArgumentError, "from 0 to 1, received 2"),
+        (torch.tensor([0, 1]), ShapeError, r"of shape \(4,\), received \(2,\)"),
+        (torch.tensor(1), ShapeError, r"of shape \(N,\)"),
+        (torch.zeros(4), DtypeError, "must be integers"),
+    ],
+)
+def test_numbers_are_checked(numbers, error, message):
+    layer = DomainBatchNorm1d(3, domains=["a", "b"])
+    with domain(numbers), pytest.raises(error, match=message):
+        layer(torch.randn(4, 3))
+    with pytest.raises(ArgumentError, match="received int"), domain(3):
+        pass
+
+
+def test_an_empty_batch_and_the_last_axis():
+    layer = DomainBatchNorm1d(3, domains=["a", "b"])
+    with domain(torch.zeros(0).long()):
+        assert layer(torch.randn(0, 3)).shape == (0, 3)
+    last = DomainBatchNorm1d(3, domains=["a", "b"], channel_axis=-1)
+    last.load_state_dict(layer.state_dict())
+    x = torch.randn(4, 5, 3)
+    with domain(torch.tensor([0, 1, 1, 0])):
+        assert_close(last(x), layer(x.transpose(1, 2)).transpose(1, 2))
+
+
+def test_tools_see_each_domains_own_examples():
+    model = nn.Sequential(DomainBatchNorm1d(3, domains=["a", "b"]))
+    batches = [torch.cat([torch.randn(8, 3) + 5, torch.randn(8, 3) - 5]) for _ in range(5)]
+
+    def run(model, batch):
+        with domain(torch.arange(16) // 8):
+            return model(batch)
+
+    sn.recalibrate_(model, batches, forward=run)
+    means = [layer.running_mean.mean() for layer in model[0].domains.values()]
+    assert means[0] > 4
+    assert means[1] < -4
+    assert not sn.diagnose(model, batches, forward=run, rules=["far-from-data"]).findings
+    with pytest.warns(sn.errors.NothingDoneWarning), domain(torch.arange(16) // 8):
+        (row,) = [row for row in sn.convert_(model, "torch") if row["kind"].startswith("Domain")]
+    assert "choose one by steadynorm.nn.domain" in row["why"]

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from .._renamed import old_modules, old_names
 
 if TYPE_CHECKING:
+    from .complex import *
+    from .conditional import *
     from .conventions import *
     from .folding import *
     from .ghost import *
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from .renorm import *
     from .running import *
     from .transform import *
+    from .virtual import *
     from .weighted import *
     from .whitening import *
 

@@ -81,11 +81,8 @@ class NormBase(WideStatistics, TorchNorm):
             return x.tracer.create_proxy("call_module", path, (x,), given)
         moved = self.channel_axis != 1
         if moved:  # a view, whose features are the innermost as in channels_last
-            x = features_second(x)
-            residual, mask = (None if v is None else features_second(v) for v in (residual, mask))
-        by_batch = self._is_by_batch()
-        if by_batch and self._takes_single_values() and self._has_one_value(x):
-            by_batch = False
+            x, residual, mask = _features_second(x, residual, mask)
+        by_batch = self._is_by_batch_of(x)
         self._check_input(x, residual, mask, by_batch)
         if mask is not None:  # what is hidden may be NaN, and would reach gradients as 0 · NaN
             x = torch.where(mask, x, 0)
@@ -109,6 +106,16 @@ class NormBase(WideStatistics, TorchNorm):
     def _constants(self) -> tuple[Any, ...]:
         """Return running mean, running variance, γ and β, as evaluation takes them."""
         return self.running_mean, self.running_var, self.weight, self.bias
+
+    def check(self, x: Tensor, residual: Tensor | None = None, mask: Tensor | None = None) -> None:
+        """Raise what a call with these arguments would raise, and change nothing."""
+        if self.channel_axis != 1:
+            x, residual, mask = _features_second(x, residual, mask)
+        self._check_input(x, residual, mask, self._is_by_batch_of(x))
+
+    def _is_by_batch_of(self, x: Tensor) -> bool:
+        """Tell whether this batch is normalized by its own statistics."""
+        return self._is_by_batch() and not (self._takes_single_values() and self._has_one_value(x))
 
     def _is_by_batch(self) -> bool:
         """Tell whether this call normalizes with the batch's own statistics."""
@@ -178,6 +185,13 @@ class NormBase(WideStatistics, TorchNorm):
         text: str = super().extra_repr()  # type: ignore[no-untyped-call]
         shown = {name: v for name, v in values.items() if v not in (None, False, getattr(type(self), name, None))}
         return text + "".join(f", {name}={v}" for name, v in shown.items())
+
+
+def _features_second(
+    x: Tensor, residual: Tensor | None, mask: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    residual, mask = (None if v is None else features_second(v) for v in (residual, mask))
+    return features_second(x), residual, mask
 
 
 extend_signature(NormBase)

@@ -9,6 +9,8 @@ from torch.nn import Module
 
 from .. import functional
 from .batchnorm import *
+from .complex import *
+from .conditional import *
 from .domain import *
 from .frozen import *
 from .ghost import *
@@ -16,6 +18,7 @@ from .lp import *
 from .noisy import *
 from .renorm import *
 from .sync import *
+from .virtual import *
 from .weighted import *
 from .whitening import *
 
@@ -50,6 +53,8 @@ class Method:
     """The constructor's words that have no default, with values for an example."""
     by_batch: bool = True
     """Whether it normalizes by the batch's statistics in training, and so needs two values a feature."""
+    complex: bool = False
+    """Whether its input is complex."""
     exempt: Mapping[str, str] = field(default_factory=dict)
     """Contracts of ``tests/contracts`` that it cannot meet, and why: the name of a test, or an argument that the
     constructor refuses, as ``"track_running_stats=False"``."""
@@ -132,6 +137,46 @@ CATALOGUE: tuple[Method, ...] = (
         when_not="The domain of an example is unknown when the model is used.",
         options={"domains": ("one", "two")},
         exempt={"test_compile": "the graph breaks at the switch; tests/nn/test_domain.py compiles it"},
+    ),
+    Method(
+        name="complex",
+        summary="Whiten the real and the imaginary part of a complex feature together.",
+        paper="Trabelsi et al. 2018, Deep Complex Networks, arXiv:1705.09792",
+        equation="Sec 3.5",
+        function=functional.complex_batch_norm,
+        layers={1: ComplexBatchNorm1d, 2: ComplexBatchNorm2d, 3: ComplexBatchNorm3d},
+        state=("gamma", "beta", "running_mean", "num_batches_tracked", "running_cov"),
+        when="Networks of complex features: spectra, radio, magnetic resonance.",
+        when_not="Real features; and complex ones in which one part means something of its own.",
+        complex=True,
+        exempt={
+            "test_properties": "it keeps a covariance; tests/functional/test_complex.py has its own",
+            "test_residual_activation_and_mask": "activations work on each part; tests/nn/test_complex.py has its own",
+        },
+    ),
+    Method(
+        name="conditional",
+        summary="Batch norm whose scale and shift are those of each example's class.",
+        paper="de Vries et al. 2017, Modulating early visual processing by language, arXiv:1707.00683",
+        equation="Conditional Batch Normalization",
+        function=functional.conditional_batch_norm,
+        layers={1: ConditionalBatchNorm1d, 2: ConditionalBatchNorm2d, 3: ConditionalBatchNorm3d},
+        state=("class_weight", "class_bias", *BATCH_STATE[2:]),
+        when="Generators that are told a class; one network for several styles or tasks.",
+        when_not="Classes whose features have different statistics: give each its own, with domain batch norm.",
+        options={"num_classes": 2},
+        exempt={"test_compile": "the graph breaks at the classes; tests/nn/test_conditional.py compiles it"},
+    ),
+    Method(
+        name="virtual",
+        summary="Batch norm of each example with a fixed reference batch instead of its companions.",
+        paper="Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1606.03498",
+        equation="Sec 3.4",
+        function=functional.virtual_batch_norm,
+        layers={1: VirtualBatchNorm1d, 2: VirtualBatchNorm2d, 3: VirtualBatchNorm3d},
+        when="Generators, and wherever an example's output must not depend on its companions in training either.",
+        when_not="Where the second batch, which every step runs through the network, costs too much.",
+        options={"reference_size": 2},
     ),
     Method(
         name="lp",

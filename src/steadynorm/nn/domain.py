@@ -5,30 +5,40 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import Proxy
 from torch.nn import Module
 
-from ..errors import ArgumentError, ModelError
+from ..errors import ArgumentError, ModelError, ShapeError
+from ..functional.conditional import check_classes
 from .arguments import extend_signature
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
 
 __all__ = ["DomainBatchNorm1d", "DomainBatchNorm2d", "DomainBatchNorm3d", "domain"]
 
-_active: ContextVar[str | None] = ContextVar("domain", default=None)
+_active: ContextVar[str | Tensor | None] = ContextVar("domain", default=None)
 
 
-def active_domain() -> str | None:
-    """Return the name of the innermost block's domain; None outside of all."""
+def active_domain() -> str | Tensor | None:
+    """Return the domain of the innermost block, or the numbers of its examples' domains; None outside of all."""
     return _active.get()
 
 
 @contextmanager
-def domain(name: str) -> Iterator[None]:
+def domain(name: str | Tensor) -> Iterator[None]:
     """In this block every :class:`DomainBatchNorm2d` (1d, 3d) uses its layer for the domain ``name``.
 
     Blocks nest; the innermost counts. Each thread and each asynchronous task has its own.
+
+    Args:
+        name: of the whole batch's domain; or, for a batch that mixes them, a tensor (N,) of integers, for each example
+            its domain's place in the layer's list ``domains``.
+
+    Raises: ArgumentError for anything else.
     """
+    if not isinstance(name, str | Tensor):
+        raise ArgumentError(f"a domain must be a name or a tensor of numbers, received {type(name).__name__}")
     token = _active.set(name)
     try:
         yield
@@ -44,9 +54,12 @@ class DomainBatchNormBase(Module):
         layer = DomainBatchNorm2d(64, domains=["photo", "sketch"])
         with domain("sketch"):
             y = layer(x)
+        with domain(torch.tensor([0, 1, 1, 0])):  # of each example
+            y = layer(x)
 
     A batch that mixes domains has statistics of neither. Here each batch is of one domain, and so are the running
-    statistics that it moves and that evaluation uses.
+    statistics that it moves and that evaluation uses; or the examples of each domain in it are taken for a batch, which
+    needs two values a feature in training. The domains that are not in a batch stay as they are.
 
     Reference: Chang et al. 2019, *Domain-Specific Batch Normalization* (arXiv:1906.03950), with γ and β of their own;
     Li et al. 2016, *Adaptive Batch Normalization* (arXiv:1603.04779), with common ones.
@@ -62,7 +75,8 @@ class DomainBatchNormBase(Module):
         others: as of :class:`steadynorm.nn.BatchNorm2d`, for each.
 
     Raises: ArgumentError for names; when called ModelError if no domain is active, ArgumentError if it has none of that
-    name; and what batch norm raises.
+    name or number, ShapeError and DtypeError for a tensor that does not say one for each example; and what batch norm
+    raises, before any domain is changed.
     """
 
     kind: type[BatchNormBase]
@@ -81,7 +95,7 @@ class DomainBatchNormBase(Module):
         self.register_load_state_dict_post_hook(_share_again)  # type: ignore[no-untyped-call]
 
     @property
-    def domains(self) -> Mapping[str, Module]:
+    def domains(self) -> Mapping[str, Any]:
         """The layers by domain."""
         return {name: self.get_submodule(f"domain_{name}") for name in self._names}
 
@@ -89,6 +103,8 @@ class DomainBatchNormBase(Module):
     def active(self) -> Module:
         """The layer of the active domain."""
         name = active_domain()
+        if isinstance(name, Tensor):
+            raise ModelError("a single domain must be active, received one for each example: name it")
         if name is None:
             raise ModelError(
                 f"a domain must be active, one of {', '.join(self._names)}: call the model inside "
@@ -102,8 +118,35 @@ class DomainBatchNormBase(Module):
         """Return what the active domain's layer makes of x; arguments as there."""
         if isinstance(x, Proxy):  # traced as a whole: the domain is chosen when it runs
             return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x, residual, mask), {})
+        numbers = active_domain()
+        if isinstance(numbers, Tensor):
+            return self._each_by_its_own(x, residual, mask, numbers)
         y: Tensor = self.active(x, residual, mask)
         return y
+
+    def _each_by_its_own(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, numbers: Tensor) -> Tensor:
+        """Run the examples of each domain through its layer, and put the results in their places."""
+        if numbers.dim() != 1:
+            raise ShapeError(f"domains must be one for each example, of shape (N,), received {tuple(numbers.shape)}")
+        check_classes(numbers, x, len(self._names))
+        if residual is not None and residual.shape != x.shape:
+            raise ShapeError(
+                f"the residual must have the input's shape {tuple(x.shape)}, received {tuple(residual.shape)}"
+            )
+        if mask is not None:
+            mask = mask.expand(len(x), *mask.shape[1:])
+        rows = [(numbers == i).nonzero().squeeze(1).to(x.device) for i in range(len(self._names))]
+        parts = [(layer, r) for layer, r in zip(self.domains.values(), rows, strict=True) if len(r)]
+        if not parts:  # an empty batch, which any layer takes
+            parts = [(self.domains[self._names[0]], rows[0])]
+
+        def of(r: Tensor) -> tuple[Tensor | None, ...]:
+            return tuple(None if v is None else v[r] for v in (x, residual, mask))
+
+        for layer, r in parts:  # all are looked at before any is changed
+            layer.check(*of(r))
+        y = torch.cat([layer(*of(r)) for layer, r in parts])
+        return y[torch.cat([r for _, r in parts]).argsort()]
 
     def _share(self) -> None:
         if self.shared_affine:

@@ -15,7 +15,7 @@ __all__ = ["MethodBase"]
 class MethodBase(BatchNormBase):
     """A batch norm with another transform of its batch: which, and what its running statistics average."""
 
-    refused = ("inplace",)
+    refused: tuple[str, ...] = ("inplace",)
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Any]:
         """Normalize by the batch; return y, and what :meth:`_stored` takes the running statistics from."""

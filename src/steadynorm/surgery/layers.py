@@ -18,6 +18,7 @@ from ..nn.catalogue import CATALOGUE
 from ..nn.frozen import FrozenBatchNormBase
 from ..nn.lp import LpBatchNormBase
 from ..nn.sync import SyncBatchNorm
+from ..nn.virtual import VirtualBatchNormBase
 from .foreign import foreign
 
 __all__ = [
@@ -196,6 +197,8 @@ class Layer:
         """What it keeps besides the mean is something else."""
         if "running_cov" in buffers_of(self.module):
             return f"{self.kind} keeps a covariance, not variances"
+        if isinstance(self.module, VirtualBatchNormBase):
+            return f"{self.kind} keeps the statistics of its reference batch, not of the data"
         if isinstance(self.module, LpBatchNormBase) and not (self.module.p == 2 and self.module.centred):
             return f"{self.kind} keeps norms, not variances"
         return None

@@ -13,6 +13,7 @@ from .._torch import buffers_of
 from ..errors import ArgumentError
 from ..functional import Moments
 from ..functional._tensors import features_second
+from ..functional.complex import as_pairs
 
 __all__ = ["Forward", "by_given_moments", "call", "device_of", "evaluating", "given_to", "hooked", "modes_kept", "read"]
 
@@ -110,9 +111,11 @@ def hooked(
 
 
 def given_to(layer: nn.Module, args: Any, kwargs: Any) -> tuple[Tensor, Tensor | None]:
-    """Return the input of a call of a layer, and its mask; the features are their second axis."""
+    """Return the input of a call of a layer, and its mask; real features on their second axis."""
     given = inspect.signature(layer.forward).bind(*args, **kwargs).arguments
     x, mask = next(iter(given.values())), given.get("mask")
+    if x.is_complex():
+        x = as_pairs(x, getattr(layer, "channel_axis", 1))
     if getattr(layer, "channel_axis", 1) == 1:
         return x, mask
     return features_second(x), None if mask is None else features_second(mask)

@@ -13,6 +13,7 @@ from torch import nn
 from ..._torch import buffers_of, parameters_of
 from ...errors import ArgumentError
 from ...nn.catalogue import CATALOGUE
+from ...nn.complex import ComplexBatchNormBase
 from ...nn.domain import DomainBatchNormBase, active_domain
 from ...nn.statistics import WideStatistics
 from ...nn.sync import OF_EXCHANGE, SyncBatchNorm
@@ -56,6 +57,8 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
     """
     if isinstance(layer.module, DomainBatchNormBase):
         return _of_one_domain(layer.module, to, options, shapes)
+    if isinstance(layer.module, ComplexBatchNormBase) != (to == "complex"):
+        raise Left("complex features are not normalized as real ones are, nor the other way round")
     twin = twin_of(layer)
     if twin is not None:
         settled = to == "batch" and not options
@@ -99,7 +102,7 @@ def _of_one_domain(
 ) -> Form:
     """Return what the active domain's layer becomes, which for the kind that it has already is itself."""
     chosen = active_domain()
-    if chosen is None or chosen not in module.domains:
+    if not isinstance(chosen, str) or chosen not in module.domains:
         raise Left(f"has the domains {', '.join(module.domains)}: choose one by steadynorm.nn.domain")
     part = module.domains[chosen]
     settled = to == "batch" and not options
