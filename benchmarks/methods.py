@@ -32,11 +32,6 @@ def layers() -> Iterator[tuple[str, nn.Module]]:
         "whitening": whitened,
         "iternorm": whitened,
     }
-        "ghost": {"ghost_batch_size": 8},
-        "virtual": {"reference_size": 16},
-        "whitening": {"groups": 4},
-        "iternorm": {"groups": 4},
-    }
     for method in CATALOGUE:
         if method.name == "sync":  # alone it is batch norm; benchmarks.synchronization measures it among processes
             continue

@@ -80,6 +80,8 @@ PUBLIC = {
         "fold_weights_after",
         "fold_weights_before",
         "ghost_batch_norm",
+        "group_norm",
+        "layer_norm",
         "identity_affine",
         "iter_norm",
         "lp_batch_norm",
@@ -97,7 +99,13 @@ PUBLIC = {
         "ACTIVATIONS",
         "Ramp",
         "SyncBatchNorm",
+        "GroupNorm",
+        "InstanceNorm1d",
+        "InstanceNorm2d",
+        "InstanceNorm3d",
+        "LayerNorm",
         "condition",
+        "mask",
         "domain",
         *(
             f"{name}{dims}d"

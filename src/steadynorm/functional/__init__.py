@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .lp import *
     from .moments import *
     from .noisy import *
+    from .per_example import *
     from .population import *
     from .renorm import *
     from .running import *

@@ -11,6 +11,7 @@ from .. import kernels
 from .._torch import LazyTorchNorm, TorchNorm
 from ..errors import ArgumentError, ChannelError, ShapeError
 from ..functional._tensors import check_mask, features_second
+from . import masking
 from .arguments import extend_signature
 from .dispatch import code_for
 from .finishing import activation_name, check_channel_axis, finish, wide_affine
@@ -79,6 +80,8 @@ class NormBase(WideStatistics, TorchNorm):
             path = x.tracer.path_of_module(self)
             given = {name: v for name, v in (("residual", residual), ("mask", mask)) if v is not None}
             return x.tracer.create_proxy("call_module", path, (x,), given)
+        if mask is None and masking.open_blocks:
+            mask = masking.mask_for(self, x, self.channel_axis)
         moved = self.channel_axis != 1
         if moved:  # a view, whose features are the innermost as in channels_last
             x, residual, mask = _features_second(x, residual, mask)

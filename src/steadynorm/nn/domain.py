@@ -12,6 +12,7 @@ from torch.nn import Module
 
 from ..errors import ArgumentError, ModelError, ShapeError
 from ..functional.conditional import check_classes
+from . import masking
 from .arguments import extend_signature
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
 
@@ -118,6 +119,8 @@ class DomainBatchNormBase(Module):
         """Return what the active domain's layer makes of x; arguments as there."""
         if isinstance(x, Proxy):  # traced as a whole: the domain is chosen when it runs
             return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x, residual, mask), {})
+        if mask is None and masking.open_blocks:
+            mask = masking.mask_for(self, x, next(iter(self.domains.values())).channel_axis)
         numbers = active_domain()
         if isinstance(numbers, Tensor):
             return self._each_by_its_own(x, residual, mask, numbers)

@@ -14,6 +14,7 @@ from ..errors import ArgumentError
 from ..functional import Moments
 from ..functional._tensors import features_second
 from ..functional.complex import as_pairs
+from ..nn import masking
 
 __all__ = ["Forward", "by_given_moments", "call", "device_of", "evaluating", "given_to", "hooked", "modes_kept", "read"]
 
@@ -112,8 +113,11 @@ def hooked(
 
 def given_to(layer: nn.Module, args: Any, kwargs: Any) -> tuple[Tensor, Tensor | None]:
     """Return the input of a call of a layer, and its mask; real features on their second axis."""
-    given = inspect.signature(layer.forward).bind(*args, **kwargs).arguments
+    signature = inspect.signature(layer.forward)
+    given = signature.bind(*args, **kwargs).arguments
     x, mask = next(iter(given.values())), given.get("mask")
+    if mask is None and "mask" in signature.parameters and masking.open_blocks:
+        mask = masking.mask_for(layer, x, getattr(layer, "channel_axis", 1))
     if x.is_complex():
         x = as_pairs(x, getattr(layer, "channel_axis", 1))
     if getattr(layer, "channel_axis", 1) == 1:
