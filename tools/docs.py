@@ -1,11 +1,12 @@
 """Write everything in the documents that is made from something else: ``python -m tools.docs``, or ``make docs-text``.
 
-Whole files: ``docs/article.md``, ``docs/doctor.md``, ``docs/claims/``. Blocks, in README and in pages below ``docs/``,
-between ``<!-- KIND:NAME -->`` and ``<!-- /KIND -->``:
+Whole files: ``docs/article.md``, ``docs/doctor.md``, ``docs/claims/``, the charts in ``docs/images/``. Blocks, in
+README and in pages below ``docs/``, between ``<!-- KIND:NAME -->`` and ``<!-- /KIND -->``:
 
 ====================  ==================================================================================================
 ``table:methods``     the catalogue of methods
 ``table:claims``      the claims that do not stand as they are said
+``table:claim-counts``  how many there are of either kind
 ``table:A-B``         the record ``results/A/B.json``, for ladders and benchmarks
 ``cost:METHOD``       what a method costs, from ``results/bench/methods.json``
 ``measured:METHOD``   its accuracy with small batches, from ``results/bench/small-batches.json``
@@ -29,7 +30,7 @@ from steadynorm.lab.catalogue import committed_records
 from steadynorm.lab.records import load_record
 from steadynorm.pages.explainer import article
 
-from .blocks import benches, claims, rules
+from .blocks import benches, charts, claims, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = re.compile(r"<!-- (?P<kind>table|cost|measured):(?P<name>[\w-]+) -->\n.*?<!-- /(?P=kind) -->", re.DOTALL)
@@ -46,6 +47,7 @@ def blocks(results: Path = ROOT / "results") -> dict[str, str]:
     made |= {f"table:bench-{name}": benches.TABLES[name](record) for name, record in read.items()}
     if settled:
         made["table:claims"] = claims.refuted(settled)
+        made["table:claim-counts"] = claims.counted(settled)
     if "methods" in read:
         made |= {f"cost:{name}": text for name, text in benches.costs(read["methods"]).items()}
     if "small-batches" in read:
@@ -74,6 +76,7 @@ def documents() -> Iterator[tuple[Path, str]]:
     """Yield every file that is made, or has something made in it, with the text that it must have."""
     made, records = blocks(), committed_records()
     whole = {"docs/article.md": article(records), "docs/doctor.md": rules.page()}
+    whole |= {f"docs/images/{name}.svg": text for name, text in charts.drawn(ROOT / "results").items()}
     whole |= {f"docs/claims/{name}": text for name, text in claims.pages(records).items()}
     unplaced = {key for key in made if key.startswith("table:")} - UNSHOWN
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:

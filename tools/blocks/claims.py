@@ -27,7 +27,7 @@ def index(records: Mapping[str, Mapping[str, Any]]) -> str:
     for id, claim in every_claim().items():
         verdict = f"**{records[id]['verdict']}**" if id in records else "never run"
         theme, _, name = id.partition("/")
-        link = f"[{id}]({theme}.md#{name})" if name else f"[{id}](../../README.md#see-what-batch-normalization-does)"
+        link = f"[{id}]({theme}.md#{name})" if name else f"[{id}](../results.md#the-ladder)"
         rows.append({"claim": link, "verdict": verdict, "covers": " ".join(claim.covers), "statement": claim.statement})
     listed = Report("Claims", ("claim", "verdict", "covers", "statement"), rows)
     lines = [
@@ -64,6 +64,15 @@ def theme_page(theme: str, records: Mapping[str, Mapping[str, Any]]) -> str:
             f"{record['environment']['processor']}. Again: `steadynorm reproduce {id} --preset {record['preset']}`",
         ]
     return "\n\n".join(lines) + "\n"
+
+
+def counted(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a sentence how many claims were settled, and how many do not stand."""
+    others = sum(record["verdict"] != "confirmed" for record in records)
+    return (
+        f"Beside the ladder, {len(records)} sentences of the literature are settled one by one, of which {others} do\n"
+        "not stand as they are said: `steadynorm claims` lists them, `steadynorm reproduce ID` runs one here."
+    )
 
 
 def refuted(records: Sequence[Mapping[str, Any]]) -> str:
