@@ -73,3 +73,20 @@ def test_activations_that_ours_do_not_have_are_left_with_the_reason():
     left = {row["why"] for row in report if row["done"] != "converted"}
     assert left == {"what follows in it has no like among our activations: ReLU6(inplace=True)"}
     assert any(row["done"] == "converted" for row in report)
+
+
+def test_timms_converters_keep_an_activation_or_raise():
+    from timm.layers import convert_sync_batchnorm
+    from timm.utils.model import freeze_batch_norm_2d
+
+    def ours():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), sn.nn.BatchNorm2d(4, activation="relu")).eval()
+
+    x = torch.randn(2, 3, 6, 6)
+    with pytest.raises(sn.errors.ArgumentError, match="convert_"):
+        convert_sync_batchnorm(ours())
+    for converter in (convert_sync_batchnorm, freeze_batch_norm_2d):
+        model = ours()
+        sn.convert_(model, "torch")
+        torch.testing.assert_close(converter(model).eval()(x), ours()(x))

@@ -182,6 +182,16 @@ class NormBase(WideStatistics, TorchNorm):
         if mask is not None:
             check_mask(mask, x)
 
+    def __getattr__(self, name: str) -> Any:
+        """Refuse the converters of torch and timm that would rebuild the layer as torch's: they ask for ``qconfig``."""
+        if name == "qconfig" and (self.activation is not None or self.channel_axis != 1):
+            raise ArgumentError(
+                f"a converter of torch or timm must not rebuild a layer that does more than theirs, received "
+                f"{describe(self)}: it would be lost without a word. Use sn.synchronize_(model); or call "
+                'sn.convert_(model, "torch") first, after which every tool of torch applies'
+            )
+        return super().__getattr__(name)
+
     def extra_repr(self) -> str:
         """Return torch's text, and the options that are set."""
         values = {name: getattr(self, name) for name in self.options}

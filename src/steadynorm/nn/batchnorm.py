@@ -60,8 +60,11 @@ class BatchNormBase(NormBase, TorchBatchNorm):
     Nothing changes before the input is validated. With ``momentum=None``, batches that are empty or not finite are not
     counted in ``num_batches_tracked``; and a batch that is masked as a whole changes nothing at all.
 
-    ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` rebuilds any subclass of torch's batch norm as a plain layer,
-    without its activation, residual and mask.
+    ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` rebuilds any subclass of torch's batch norm as a plain layer. Of
+    one with an activation, or whose features are the last axis, it raises; residual and mask are lost where it is
+    called with them. ``torch.nn.utils.fusion.fuse_conv_bn_eval`` and timm's ``freeze_batch_norm_2d`` leave an
+    activation out without a word: call ``sn.convert_(model, "torch")`` first, or :func:`steadynorm.fold` and
+    :func:`steadynorm.freeze_`.
 
     Raises: ShapeError for another number of axes, for one value a feature in training (it names the layer), for a
     residual or mask of another shape; ChannelError for another number of features; ArgumentError for ε; DtypeError for

@@ -42,9 +42,9 @@ def convert_(
     Args:
         model: changed in place; the layer itself, too.
         to: ``"group"``, ``"layer"`` (over features and positions, as a group norm of one group), ``"instance"``,
-            ``"rms"``, ``"torch"`` (torch's own batch norm), a name in :data:`steadynorm.nn.catalogue.CATALOGUE`, each
-            for as many dimensions as the layer is; or a function that is given any normalization layer and returns the
-            module to put in its place.
+            ``"rms"``, ``"torch"`` (torch's own batch norm; with an activation, a ``torch.nn.Sequential`` of both), a
+            name in :data:`steadynorm.nn.catalogue.CATALOGUE`, each for as many dimensions as the layer is; or a
+            function that is given any normalization layer and returns the module to put in its place.
         where: ``where(name, module) -> bool`` selects layers, or a pattern such as ``"backbone.*"``, or several.
         batches: data to calibrate torch's group, layer and instance norms on: one pass through the model as it was, in
             evaluation, after which γ and β are such that each layer, on the input that it had then, gives the mean and

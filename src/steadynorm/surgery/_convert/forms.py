@@ -15,6 +15,7 @@ from ...errors import ArgumentError
 from ...nn.catalogue import CATALOGUE
 from ...nn.complex import ComplexBatchNormBase
 from ...nn.domain import DomainBatchNormBase, active_domain
+from ...nn.finishing import MODULES
 from ...nn.statistics import WideStatistics
 from ...nn.sync import OF_EXCHANGE, SyncBatchNorm
 from ..change import Left
@@ -64,6 +65,8 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
         settled = to == "batch" and not options
         fresh = tuple(twin.state_dict().keys() - layer.module.state_dict().keys())
         return Form(twin, (), fresh, repr(twin)) if settled else form_of(Layer(twin), to, options, shapes)
+    if to == "torch" and layer.activation is not None:
+        return _with_activation_behind(layer, options, shapes)
     c = layer.features
     settings: dict[str, Any] = {}
     flat = layer.dimensions in (1, None) if shapes is None else any(len(shape) == 2 for shape in shapes)
@@ -95,6 +98,15 @@ def form_of(layer: Layer, to: str, options: Mapping[str, Any], shapes: set[torch
         plain = {"class": _by_dimension(OURS, layer, to)}
         vars(form.module)[SYNCHRONIZING] = vars(layer.module).get(SYNCHRONIZING, plain)
     return form
+
+
+def _with_activation_behind(layer: Layer, options: Mapping[str, Any], shapes: set[torch.Size] | None) -> Form:
+    """Return torch's layer, and torch's module of the activation after it."""
+    alone = copy.copy(layer.module)
+    alone.activation = None
+    form = form_of(Layer(alone), "torch", options, shapes)
+    both = nn.Sequential(form.module, MODULES[str(layer.activation)]())
+    return Form(both, form.lost, tuple(both.state_dict()), f"{form.label} and {both[1]!r}")
 
 
 def _of_one_domain(
