@@ -219,6 +219,15 @@ def test_numbers_are_checked(numbers, error, message):
         pass
 
 
+@pytest.mark.parametrize("number", [-1, 2])
+def test_compiled_numbers_out_of_range_lose_no_example(number):
+    layer = DomainBatchNorm1d(3, domains=["a", "b"])
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    with domain(torch.tensor([0, 0, 1, 1, number])), pytest.raises(ArgumentError, match="numbers from 0 to 1"):
+        torch.compile(layer, backend="eager")(torch.randn(5, 3))
+    assert_close(layer.state_dict(), before, rtol=0, atol=0)
+
+
 def test_an_empty_batch_and_the_last_axis():
     layer = DomainBatchNorm1d(3, domains=["a", "b"])
     with domain(torch.zeros(0).long()):

@@ -139,6 +139,8 @@ class DomainBatchNormBase(Module):
         if mask is not None:
             mask = mask.expand(len(x), *mask.shape[1:])
         rows = [(numbers == i).nonzero().squeeze(1).to(x.device) for i in range(len(self._names))]
+        if sum(len(r) for r in rows) < len(x):  # on a device, or compiled, nothing has looked at the numbers yet
+            raise ArgumentError(f"domains must be numbers from 0 to {len(self._names) - 1}, received others")
         parts = [(layer, r) for layer, r in zip(self.domains.values(), rows, strict=True) if len(r)]
         if not parts:  # an empty batch, which any layer takes
             parts = [(self.domains[self._names[0]], rows[0])]
