@@ -1,5 +1,7 @@
 """Healthy models are silent: no error and no warning, in training and in evaluation."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from benchmarks.foreign import densenet121, mobilenet_v2, resnet50, vgg16_bn
@@ -8,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import steadynorm as sn
+from steadynorm.lab.network import Network, NetworkOptions
 
 
 def small_vgg():
@@ -51,6 +54,16 @@ def test_networks_of_the_field(name):
         assert not diagnosis.at_least("warning"), diagnosis
         assert diagnosis.not_run.keys() == {"ranks-differ", "stripped-activation", "weight-decay"}, diagnosis
     assert not sn.diagnose(model).findings
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_the_ladders_network(activation):
+    batches = [(x[:, :1], y) for x, y in digits(8)]
+    options = NetworkOptions(10, 1, "small", Fraction(1, 8), activation=activation)
+    model = train(Network(options, torch.Generator().manual_seed(1)), batches, 60)
+    for training in (True, False):
+        diagnosis = sn.diagnose(model.train(training), batches[:8])
+        assert not diagnosis.at_least("warning"), diagnosis
 
 
 @pytest.mark.parametrize("name", NETWORKS)

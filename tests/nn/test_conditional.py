@@ -102,6 +102,15 @@ def test_compiled_with_graph_breaks():
     torch._dynamo.reset()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_compiled_a_class_out_of_range_still_raises(wrong):
+    layer = make()
+    with sn.nn.condition(torch.tensor([0, 1, wrong, 0])), pytest.raises((IndexError, RuntimeError)):
+        torch.compile(layer, backend="eager")(torch.randn(4, 4, 3, 3))
+    torch._dynamo.reset()
+
+
 @NOTHING_DONE
 def test_tools_know_it_or_say_why_not():
     layer = make()

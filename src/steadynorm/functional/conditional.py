@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ._tensors import shown, widen
@@ -47,7 +48,8 @@ def scale_by_class(
     """Return γ_k y + β_k with the class k of each example, and 0 where the mask is False."""
     for table, with_it in ((gamma, torch.mul), (beta, torch.add)):
         if table is not None:
-            v = table[classes]  # (C,), or (N, C)
+            # (C,), or (N, C); an index would take -1 for the last class where values are not looked at
+            v = F.embedding(classes.long(), table) if isinstance(classes, Tensor) else table[classes]
             y = with_it(y, v.reshape(*([1] * (2 - v.dim())), *v.shape, *[1] * (y.dim() - 2)))
     return shown(y, mask)
 
