@@ -65,5 +65,8 @@ def test_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
-def test_the_changelog_knows_this_version():
-    assert f"## [{steadynorm.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+def test_the_version_is_the_same_everywhere():
+    version = steadynorm.__version__
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'\nversion = "{version}"\n' in (ROOT / "pyproject.toml").read_text()
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()

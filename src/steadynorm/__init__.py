@@ -1,4 +1,4 @@
-"""Batch normalization for PyTorch, whole: layers, equations, tools for whole models, and the evidence.
+"""Batch normalization for PyTorch: layers, equations, tools for whole models, and the evidence.
 
 The public names are resolved on first use (PEP 562), so that ``import steadynorm`` costs next to nothing.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .surgery.synchronize import desynchronize_ as desynchronize_
     from .surgery.synchronize import synchronize_ as synchronize_
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "errors": "",

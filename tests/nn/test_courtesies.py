@@ -78,3 +78,38 @@ def test_a_wrong_kind_or_figure_is_answered_with_the_right_one():
         sn.convert_(nn.BatchNorm2d(2), "groupnorm")
     with pytest.raises(ArgumentError, match=r"did you mean 'saturation'\?"):
         sn.figure("saturatoin")
+
+
+# --- input that no layer takes: the layer and the way out -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_integers(training):
+    with pytest.raises(sn.errors.DtypeError, match=r"not implemented for torch.int64\nThe layer is .*\.float\(\)"):
+        sn.nn.BatchNorm1d(3).train(training)(torch.zeros(4, 3, dtype=torch.int64))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors(layout):
+    nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3)], layout=layout)
+    with pytest.raises(sn.errors.ShapeError, match=r"takes no nested tensor(.|\n)*mask="):
+        sn.nn.BatchNorm1d(3)(nested)
+
+
+def test_vmap_names_the_pause_inside_which_it_works():
+    layer, x = sn.nn.BatchNorm1d(3), torch.randn(4, 5, 3)
+    with pytest.raises(sn.errors.ModelError, match="inside steadynorm"):
+        torch.func.vmap(layer)(x)
+    assert int(layer.num_batches_tracked) == 0
+    with sn.paused_statistics(layer):
+        y = torch.func.vmap(layer)(x)
+    torch.testing.assert_close(y[0], torch.nn.BatchNorm1d(3)(x[0]))
+
+
+def test_folding_in_inference_mode_leaves_parameters_that_train():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+    with torch.inference_mode():
+        folded, _ = sn.fold(model, torch.randn(1, 3, 6, 6))
+    folded(torch.randn(1, 3, 6, 6)).sum().backward()
+    assert folded[0].weight.grad is not None

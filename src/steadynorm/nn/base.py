@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .. import kernels
 from .._torch import LazyTorchNorm, TorchNorm
-from ..errors import ArgumentError, ChannelError, ShapeError
+from ..errors import ArgumentError, ChannelError, DtypeError, ShapeError
 from ..functional._tensors import check_mask, features_second
 from . import masking
 from .arguments import extend_signature
@@ -154,6 +154,16 @@ class NormBase(WideStatistics, TorchNorm):
 
     def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
         """Refuse bad input before anything is changed, in torch's words where torch has them."""
+        if not x.is_floating_point():
+            raise DtypeError(
+                f'"batch_norm" not implemented for {x.dtype}\nThe layer is {describe(self)}. It needs a real '
+                "floating-point tensor: call .float() first."
+            )
+        if x.is_nested:
+            raise ShapeError(
+                f"batch norm takes no nested tensor\nThe layer is {describe(self)}. Pad it, and say by mask= which "
+                "positions count: steadynorm.nn.mask gives one mask to all layers."
+            )
         self._check_input_dim(x)
         for name in ("running_mean", "weight", "bias"):
             v = getattr(self, name)

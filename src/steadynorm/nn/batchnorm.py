@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from .. import functional, kernels
 from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of, is_transformed
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ModelError
 from ..functional import RunningStatistics
 from ..functional._tensors import features_second
 from .base import NormBase
 from .dispatch import code_for, may_be_overwritten, moments
 from .finishing import activation_name, check_channel_axis, check_single_value, finish, wide_affine
 from .moving import is_recomputation, move
+from .naming import describe
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d"]
 
@@ -145,7 +146,11 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             # in a transform nothing is recomputed, and what it did not make itself takes no statistics
             wanted = moving if is_transformed() else running
             mean, var = (None, None) if wanted is None else (torch.zeros_like(v) for v in wanted[:2])
-            y = finish(F.batch_norm(x, mean, var, *wide_affine(*affine), True, 1.0, eps), residual, activation)
+            try:
+                y = F.batch_norm(x, mean, var, *wide_affine(*affine), True, 1.0, eps)
+            except RuntimeError as error:
+                raise _transformed(self, error) from error
+            y = finish(y, residual, activation)
         if moving is not None and mean is not None and var is not None:
             move(moving, x, mean, var, self.momentum, present)
         return y
@@ -182,6 +187,16 @@ class BatchNormBase(NormBase, TorchBatchNorm):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_pauses"}  # a copy is not paused
+
+
+def _transformed(layer: BatchNormBase, error: RuntimeError) -> RuntimeError:
+    """Return the error, with the way out if it is that of ``torch.func.vmap`` over statistics that are to move."""
+    if "got a batched tensor as input while the running_mean" not in str(error):
+        return error
+    return ModelError(
+        f"{error}\nThe layer is {describe(layer)}. In a transform its running statistics cannot move: call the model "
+        "inside steadynorm.paused_statistics(model)"
+    )
 
 
 class BatchNorm1d(BatchNormBase, torch.nn.BatchNorm1d, axes=(2, 3)):

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, NothingDoneWarning
 from ..reports import Cell, Report
 from .layers import Layer, Where, layers_of, uncompiled
 
-__all__ = ["Change", "Left", "preserved", "swap", "transaction"]
+__all__ = ["Change", "Left", "outside_inference_mode", "preserved", "swap", "transaction"]
 
 
 class Left(Exception):
@@ -139,6 +139,13 @@ def swap(module: nn.Module, new: nn.Module) -> None:
 
 
 @contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Leave ``torch.inference_mode`` for a block, if it is on: tensors made in it take no backward, ever."""
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        yield
+
+
+@contextmanager
 def transaction(model: nn.Module, written: Iterable[Tensor] = ()) -> Iterator[None]:
     """Restore the model if the block raises, Ctrl-C included.
 
@@ -151,7 +158,7 @@ def transaction(model: nn.Module, written: Iterable[Tensor] = ()) -> Iterator[No
     """
     before = _Snapshot(model, written)
     try:
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        with outside_inference_mode():
             yield
     except BaseException:
         before.restore()

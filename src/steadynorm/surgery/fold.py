@@ -15,7 +15,7 @@ from ._fold.linear import bake, replace
 from ._fold.plan import Plan
 from ._fold.proof import prove
 from ._fold.reasons import Surroundings, is_layer, is_norm
-from .change import Change
+from .change import Change, outside_inference_mode
 from .dataflow.copying import duplicate, with_values
 from .dataflow.examples import Example, read_examples
 from .dataflow.tracing import trace
@@ -26,6 +26,7 @@ __all__ = ["fold"]
 COLUMNS = ("into", "error", "evidence")
 
 
+@outside_inference_mode()
 def fold(
     model: nn.Module, example_inputs: Any, *, tolerance: float | None = None, trust_examples: bool = False
 ) -> tuple[nn.Module, Report]:

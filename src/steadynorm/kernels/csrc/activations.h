@@ -16,10 +16,10 @@ template <> struct Constants<float> {
   static constexpr float least_exponent = -104.f, round = 12582912.f;  // 1.5 · 2^23
   static constexpr float ln2_high = 0.693145751953125f, ln2_low = 1.4286068203094173e-06f;
   // (eʳ − 1 − r) / r² on |r| ≤ ½ ln 2, to 1e-9
-  static constexpr float exponential[] = {0.5000000013f,   0.1666666668f,  0.04166646493f,
-                                          0.008333310925f, 0.001393365f, 0.0001989099082f};
+  static constexpr float exponential[] = {0.5000000013f,   0.1666666668f, 0.04166646493f,
+                                          0.008333310925f, 0.001393365f,  0.0001989099082f};
   // erfcx(t/√2) / (2 − 2w) in w = 1 − 8/(t + 4), on t ≥ 0, to 3e-9
-  static constexpr float mills[] = {0.0944106413f,    -0.07598704957f,   0.04839217489f,   -0.02331585075f,
+  static constexpr float mills[] = {0.0944106413f,    -0.07598704957f,   0.04839217489f,    -0.02331585075f,
                                     0.007549575604f,  -0.000938986496f,  -0.0004349788595f, 0.0001954171355f,
                                     1.668878028e-05f, -1.964019435e-05f, -2.091644214e-07f};
 };
@@ -40,14 +40,13 @@ template <> struct Constants<double> {
                                            2.7557273643110295e-7,
                                            2.5105217004720745e-8,
                                            2.0914686968086877e-9};
-  static constexpr double mills[] = {0.094410641301968931,    -0.075987080246486516,  0.048392175092778365,
-                                     -0.023315232244956472,   0.00754957186129351,    -0.00094252362087457788,
-                                     -0.00043496154455634721, 0.0002038523078473711,  1.6668025943942147e-5,
-                                     -2.8886873343568552e-5,  -2.3845856416505943e-7, 4.3931235164503963e-6,
-                                     8.932253240252053e-8,    -7.401611777642697e-7,  -7.8114271011481125e-8,
-                                     1.2802961235684028e-7,   3.3085570158384879e-8,  -1.9895549239440879e-8,
-                                     -9.8433680383326908e-9,  2.1773906471834378e-9,  2.0064928143981223e-9,
-                                     -5.2218548040401188e-11, -2.1073102423837684e-10, -1.8670599410273338e-11};
+  static constexpr double mills[] = {
+      0.094410641301968931,  -0.075987080246486516,   0.048392175092778365,    -0.023315232244956472,
+      0.00754957186129351,   -0.00094252362087457788, -0.00043496154455634721, 0.0002038523078473711,
+      1.6668025943942147e-5, -2.8886873343568552e-5,  -2.3845856416505943e-7,  4.3931235164503963e-6,
+      8.932253240252053e-8,  -7.401611777642697e-7,   -7.8114271011481125e-8,  1.2802961235684028e-7,
+      3.3085570158384879e-8, -1.9895549239440879e-8,  -9.8433680383326908e-9,  2.1773906471834378e-9,
+      2.0064928143981223e-9, -5.2218548040401188e-11, -2.1073102423837684e-10, -1.8670599410273338e-11};
 };
 
 template <class V, class A, int M> inline V polynomial(V r, const A (&c)[M]) {
@@ -193,13 +192,20 @@ struct Hardswish {
 // Call f with the activation of this number; the numbers are those of kernels/operators.py.
 template <class F> inline void with_activation(int64_t number, F&& f) {
   switch (number) {
-    case 1: return f(Relu{});
-    case 2: return f(LeakyRelu{});
-    case 3: return f(Silu{});
-    case 4: return f(Gelu{});
-    case 5: return f(Sigmoid{});
-    case 6: return f(Tanh{});
-    case 7: return f(Hardswish{});
+    case 1:
+      return f(Relu{});
+    case 2:
+      return f(LeakyRelu{});
+    case 3:
+      return f(Silu{});
+    case 4:
+      return f(Gelu{});
+    case 5:
+      return f(Sigmoid{});
+    case 6:
+      return f(Tanh{});
+    case 7:
+      return f(Hardswish{});
   }
   return f(Identity{});
 }

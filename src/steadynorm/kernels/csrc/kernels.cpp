@@ -1,7 +1,7 @@
 // Forward and backward of batch norm, residual and activation, for the storage type STEADYNORM_TYPE.
 
-#include "activations.h"
 #include "kernels.h"
+#include "activations.h"
 
 namespace steadynorm {
 
@@ -58,7 +58,8 @@ template <class T, class Act> struct Gradient {
 
   template <int N> STEADYNORM_INLINE vec<A, N> gradient(int64_t i, const Values<A, N>& v, vec<A, N> centred) const {
     const auto above = load<N>(dy + i);
-    if constexpr (std::is_same_v<Act, Identity>) return above;
+    if constexpr (std::is_same_v<Act, Identity>)
+      return above;
     else {
       if constexpr (Act::from_output)
         if (saved) return Act::template slope_times<A, N>(load<N>(saved + i), above);
@@ -129,9 +130,8 @@ template <class A, class F> struct Each final : Step<A> {
 
 template <class A> void apply_rows(const Rows& layout, const Features<A>& features, const Step<A>& step) {
   const Features<A> wide = features.repeated(layout.fold);
-  layout.each_group(true, [&](int64_t, int64_t start, int64_t rows, int64_t width) {
-    step.group(wide, start, rows, width);
-  });
+  layout.each_group(true,
+                    [&](int64_t, int64_t start, int64_t rows, int64_t width) { step.group(wide, start, rows, width); });
 }
 
 struct Nothing {
@@ -193,9 +193,8 @@ template <class T, class Act> struct GradientSums final : Summed<arithmetic<T>> 
     const Gradient<T, Act> copy = gradient;
     const auto values = [&](auto lanes, int64_t c) { return wide.template along<decltype(lanes)::count>(c); };
     const auto ahead = [&](int64_t i) STEADYNORM_LAMBDA { copy.ahead(start + i); };
-    const auto measure = [&](auto lanes, int64_t i, const auto& v, auto* terms) STEADYNORM_LAMBDA {
-      copy.measure(lanes, start + i, v, terms);
-    };
+    const auto measure = [&](auto lanes, int64_t i, const auto& v, auto* terms)
+                             STEADYNORM_LAMBDA { copy.measure(lanes, start + i, v, terms); };
     sum_rows<2, T>(rows, width, sums, is_large, ahead, values, measure);
   }
 };

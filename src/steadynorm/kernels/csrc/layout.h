@@ -16,13 +16,13 @@ namespace steadynorm {
 void parallel_for(int64_t begin, int64_t end, int64_t grain_size, Callable<void(int64_t, int64_t)> f);
 int64_t threads();
 
-constexpr int64_t grain = 32768;         // numbers below which a second thread does not pay, torch's own choice
-constexpr int64_t block_numbers = 4096;  // of one feature, summed twice while they are in the first cache
-constexpr int64_t large_bytes = 1 << 22;      // as many would push others out of the caches
+constexpr int64_t grain = 32768;          // numbers below which a second thread does not pay, torch's own choice
+constexpr int64_t block_numbers = 4096;   // of one feature, summed twice while they are in the first cache
+constexpr int64_t large_bytes = 1 << 22;  // as many would push others out of the caches
 
 struct Layout {
   bool dense, rows;
-  int64_t bytes;  // of a number
+  int64_t bytes;    // of a number
   int64_t n, c, s;  // rows have s = 1
   int64_t numel() const { return n * c * s; }
   int64_t values() const { return n * s; }  // of one feature
@@ -65,8 +65,7 @@ template <class A> struct Features {
 
   template <int N> Values<A, N> along(int64_t c) const {
     const A* p = numbers.data() + c;
-    return {load<N>(p), load<N>(p + stride), load<N>(p + 2 * stride), load<N>(p + 3 * stride),
-            load<N>(p + 4 * stride)};
+    return {load<N>(p), load<N>(p + stride), load<N>(p + 2 * stride), load<N>(p + 3 * stride), load<N>(p + 4 * stride)};
   }
   Feature<A> at(int64_t c) const {
     const A* p = numbers.data() + c;

@@ -20,15 +20,15 @@ struct Moments {
   }
 };
 
-template <class T> STEADYNORM_KERNEL Moments block_moments(const T* x, const Planes& planes, int64_t channel, int64_t block) {
+template <class T>
+STEADYNORM_KERNEL Moments block_moments(const T* x, const Planes& planes, int64_t channel, int64_t block) {
   using A = arithmetic<T>;
   int64_t count = 0;
   Sums<A, 1, 4> sum;
   planes.runs(channel, block, [&](int64_t offset, int64_t n) STEADYNORM_LAMBDA {
     count += n;
-    sum.add(n, [&](auto lanes, int64_t i, auto* v) STEADYNORM_LAMBDA {
-      v[0] = load<decltype(lanes)::count>(x + offset + i);
-    });
+    sum.add(n, [&](auto lanes, int64_t i, auto* v)
+                   STEADYNORM_LAMBDA { v[0] = load<decltype(lanes)::count>(x + offset + i); });
   });
   const A middle = sum.total(0) / A(count);
   Sums<A, 2, 4> deviations;
@@ -91,9 +91,8 @@ STEADYNORM_KERNEL RowMoments group_moments(const T* x, const Rows& layout, int64
     const T* block = x + row * width;
     const auto ahead = [&](int64_t i) STEADYNORM_LAMBDA { fetch(block + i); };
     std::fill(buffer.begin(), buffer.end(), A(0));
-    const auto value = [&](auto lanes, int64_t i, auto, auto* v) STEADYNORM_LAMBDA {
-      v[0] = load<decltype(lanes)::count>(block + i);
-    };
+    const auto value = [&](auto lanes, int64_t i, auto, auto* v)
+                           STEADYNORM_LAMBDA { v[0] = load<decltype(lanes)::count>(block + i); };
     sum_rows<1, T>(n, width, middle, layout.is_large, ahead, nothing, value);
 #pragma omp simd
     for (int64_t c = 0; c < width; ++c) middle[c] /= A(n);

@@ -106,8 +106,7 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x, const Maybe& residual, const
 
 Tensor forward_in_place(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
                         const Maybe& running_mean, const Maybe& running_var, const Maybe& num_batches_tracked,
-                        const Maybe& skipped_updates, std::optional<double> momentum, double eps,
-                        int64_t activation) {
+                        const Maybe& skipped_updates, std::optional<double> momentum, double eps, int64_t activation) {
   return with_type(x, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     STD_TORCH_CHECK(layout_of(x).dense, "what is overwritten must be contiguous or channels_last");
@@ -133,7 +132,7 @@ std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& x, const Maybe& resi
 }
 
 Tensor recover_from(const Tensor& y, const Maybe& weight, const Maybe& bias, const Tensor& statistics,
-               int64_t activation) {
+                    int64_t activation) {
   return with_type(y, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const Operands<T> operands(y, {}, activation);
@@ -176,9 +175,8 @@ std::tuple<Tensor, Tensor> normalize_by(const Tensor& x, const Maybe& residual, 
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> backward_of(const Tensor& gradient, const Tensor& input, const Maybe& saved,
-                                                       const Maybe& weight, const Maybe& bias,
-                                                       const Tensor& statistics, int64_t activation, bool constant,
-                                                       bool want_dx, bool want_dz) {
+                                                       const Maybe& weight, const Maybe& bias, const Tensor& statistics,
+                                                       int64_t activation, bool constant, bool want_dx, bool want_dz) {
   return with_type(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const Operands<T> operands(input, saved, activation);

@@ -23,13 +23,21 @@ struct bfloat16 {
 };
 
 // A: what a storage type T is computed in.
-template <class T> struct Arithmetic { using type = T; };
-template <> struct Arithmetic<bfloat16> { using type = float; };
+template <class T> struct Arithmetic {
+  using type = T;
+};
+template <> struct Arithmetic<bfloat16> {
+  using type = float;
+};
 template <class T> using arithmetic = typename Arithmetic<T>::type;
 
 template <class A> struct Integer;
-template <> struct Integer<float> { using type = int32_t; };
-template <> struct Integer<double> { using type = int64_t; };
+template <> struct Integer<float> {
+  using type = int32_t;
+};
+template <> struct Integer<double> {
+  using type = int64_t;
+};
 template <class A> using integer = typename Integer<A>::type;
 
 template <class A, int N> struct Vector {
@@ -53,9 +61,8 @@ template <class R, class... Arguments> class Callable<R(Arguments...)> {
  public:
   template <class F>
   Callable(const F& f)
-      : self(&f), invoke([](const void* p, Arguments... arguments) -> R {
-          return (*static_cast<const F*>(p))(arguments...);
-        }) {}
+      : self(&f),
+        invoke([](const void* p, Arguments... arguments) -> R { return (*static_cast<const F*>(p))(arguments...); }) {}
   R operator()(Arguments... arguments) const { return invoke(self, arguments...); }
 };
 
@@ -110,11 +117,15 @@ template <int N, class T> STEADYNORM_INLINE void put(T* p, vec<arithmetic<T>, N>
 #if defined(__clang__)
       return __builtin_nontemporal_store(v, (vec<T, N>*)p);
 #elif defined(__AVX512F__)
-      if constexpr (sizeof(T) == 4) return __builtin_ia32_movntps512(p, v);
-      else return __builtin_ia32_movntpd512(p, v);
+      if constexpr (sizeof(T) == 4)
+        return __builtin_ia32_movntps512(p, v);
+      else
+        return __builtin_ia32_movntpd512(p, v);
 #elif defined(__AVX__)
-      if constexpr (sizeof(T) == 4) return __builtin_ia32_movntps256(p, v);
-      else return __builtin_ia32_movntpd256(p, v);
+      if constexpr (sizeof(T) == 4)
+        return __builtin_ia32_movntps256(p, v);
+      else
+        return __builtin_ia32_movntpd256(p, v);
 #endif
     }
   }
@@ -135,7 +146,8 @@ template <class A, int N> inline vec<A, N> broadcast(A a) { return a - vec<A, N>
 
 // Halves upon halves: one lane after the other would wait for each.
 template <class A, int N> inline A horizontal_sum(vec<A, N> v) {
-  if constexpr (N == 1) return v[0];
+  if constexpr (N == 1)
+    return v[0];
   else {
     vec<A, N / 2> halves[2];
     std::memcpy(halves, &v, sizeof v);

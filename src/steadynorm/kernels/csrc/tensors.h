@@ -42,8 +42,8 @@ inline Tensor empty(std::initializer_list<int64_t> sizes, int32_t dtype) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (int64_t k = int64_t(sizes.size()) - 2; k >= 0; --k) strides[k] = strides[k + 1] * sizes.begin()[k + 1];
   AtenTensorHandle handle;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      sizes.size(), sizes.begin(), strides.data(), dtype, aoti_torch_device_type_cpu(), 0, &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(sizes.size(), sizes.begin(), strides.data(), dtype,
+                                                         aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -55,8 +55,8 @@ inline int32_t dtype_of(const Tensor& x) {
 
 inline Tensor unfilled_like(const Tensor& x) {
   AtenTensorHandle handle;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      x.dim(), x.sizes().data(), x.strides().data(), dtype_of(x), aoti_torch_device_type_cpu(), 0, &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(x.dim(), x.sizes().data(), x.strides().data(), dtype_of(x),
+                                                         aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -65,7 +65,8 @@ inline Tensor dense(const Tensor& x) { return layout_of(x).dense ? x : torch::st
 
 // The same values, laid out as x is, which is dense.
 inline Tensor laid_out_as(const Tensor& t, const Tensor& x) {
-  STD_TORCH_CHECK(t.dim() == x.dim() && dtype_of(t) == dtype_of(x), "tensors must share shape and dtype with the input");
+  STD_TORCH_CHECK(t.dim() == x.dim() && dtype_of(t) == dtype_of(x),
+                  "tensors must share shape and dtype with the input");
   bool same = true;
   for (int64_t axis = 0; axis < x.dim(); ++axis) {
     STD_TORCH_CHECK(t.size(axis) == x.size(axis), "tensors must share shape and dtype with the input");
@@ -87,10 +88,14 @@ template <class A> std::vector<A> vector_of(const Maybe& t, int64_t c, A otherwi
     for (int64_t i = 0; i < c; ++i) numbers[i] = A(load<1>(from + i)[0]);
   };
   const int32_t dtype = dtype_of(whole);
-  if (dtype == aoti_torch_dtype_float32()) read(static_cast<const float*>(whole.data_ptr()));
-  else if (dtype == aoti_torch_dtype_float64()) read(static_cast<const double*>(whole.data_ptr()));
-  else if (dtype == aoti_torch_dtype_bfloat16()) read(static_cast<const bfloat16*>(whole.data_ptr()));
-  else STD_TORCH_CHECK(false, "weights and statistics must be float32, float64 or bfloat16");
+  if (dtype == aoti_torch_dtype_float32())
+    read(static_cast<const float*>(whole.data_ptr()));
+  else if (dtype == aoti_torch_dtype_float64())
+    read(static_cast<const double*>(whole.data_ptr()));
+  else if (dtype == aoti_torch_dtype_bfloat16())
+    read(static_cast<const bfloat16*>(whole.data_ptr()));
+  else
+    STD_TORCH_CHECK(false, "weights and statistics must be float32, float64 or bfloat16");
   return numbers;
 }
 
