@@ -12,7 +12,7 @@ import tyro
 from ..errors import ArgumentError
 from .command import Command, Switch
 from .exits import DONE, FAILED
-from .output import print_json, print_report
+from .output import print_json, print_told
 from .target import Target, WeightsFile, load_made, load_model, load_object
 
 __all__ = ["DoctorCommand"]
@@ -95,10 +95,9 @@ class DoctorCommand(Command):
         if self.json:
             print_json({"diagnosis": diagnosis.to_dict(), "gap": gap.to_dict() if gap else None})
         else:
-            print(diagnosis)
-            if gap is not None:
-                print()
-                print_report(gap.report())
+            for told in (diagnosis, gap):
+                if told is not None:
+                    print_told(told)
             if self.html:
                 print(f"\nwrote {self.html}")
         return FAILED if self.fail_on and diagnosis.at_least(self.fail_on) else DONE

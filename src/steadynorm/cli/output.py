@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from ..reports import Report
 
-__all__ = ["is_interactive", "print_json", "print_report", "verdicts", "write_report"]
+__all__ = ["is_interactive", "print_json", "print_report", "print_told", "verdicts", "write_report"]
 
 
 def is_interactive(stream: TextIO) -> bool:
@@ -37,6 +37,16 @@ def print_report(report: Report) -> None:
         print(_body(report, columns), end="\n\n")
     for note in report.notes:
         print("\n".join(textwrap.wrap(note, width)))
+
+
+def print_told(told: Any) -> None:
+    """Print what a tool found: on a terminal as a table whose sentences are wrapped, else as its text."""
+    if is_interactive(sys.stdout):
+        from rich.console import Console
+
+        Console().print(told)
+    else:
+        print(told, end="\n\n")
 
 
 def _body(report: Report, columns: Sequence[str]) -> str:
