@@ -491,7 +491,9 @@ def test_vmap_in_training_says_what_torch_says():
     errors = [
         outcome(lambda layer=layer: torch.func.vmap(layer)(x)) for layer in (sn.nn.BatchNorm1d(3), nn.BatchNorm1d(3))
     ]
-    assert errors[0] == errors[1]
+    (kind, said), (torchs_kind, torch_said) = errors
+    assert issubclass(kind, torchs_kind)
+    assert said.startswith(torch_said)
     untracked = sn.nn.BatchNorm1d(3, track_running_stats=False)
     assert_close(torch.func.vmap(untracked)(x)[1], untracked(x[1]))
 

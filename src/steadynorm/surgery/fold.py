@@ -26,7 +26,6 @@ __all__ = ["fold"]
 COLUMNS = ("into", "error", "evidence")
 
 
-@outside_inference_mode()
 def fold(
     model: nn.Module, example_inputs: Any, *, tolerance: float | None = None, trust_examples: bool = False
 ) -> tuple[nn.Module, Report]:
@@ -62,6 +61,13 @@ def fold(
     """
     if tolerance is not None and not tolerance >= 0:
         raise ArgumentError(f"tolerance must be 0 or more, or None, received {tolerance}")
+    with outside_inference_mode():
+        return _fold(model, example_inputs, tolerance, trust_examples)
+
+
+def _fold(
+    model: nn.Module, example_inputs: Any, tolerance: float | None, trust_examples: bool
+) -> tuple[nn.Module, Report]:
     original = with_values(model)
     examples = read_examples(example_inputs)
     change = Change(original, layers=layers_of(original, is_norm), left="kept")
