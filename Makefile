@@ -3,7 +3,7 @@ PYTHON ?= python3
 PRESET ?= quick
 BIN    := .venv/bin
 
-.PHONY: reproduce test check docs-text bench mutants sanitize wheel-test clean
+.PHONY: reproduce test check docs docs-text bench mutants sanitize wheel-test clean
 
 # .venv holds the package, editable, with everything that its commands and tests need.
 # Bytecode is written at once: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
@@ -29,6 +29,10 @@ check: .venv/installed
 # Whatever the documents have from records, docstrings and the story; RUN=runs/claims/… takes the records of a run over.
 docs-text: .venv/installed
 	$(BIN)/python -m tools.docs $(if $(RUN),--from $(RUN))
+
+# The site, in build/site: strictly, so that a link that leads nowhere or a name that is unknown ends it.
+docs: .venv/installed
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

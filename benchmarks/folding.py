@@ -61,7 +61,7 @@ def table(record: Mapping[str, Any]) -> Report:
             rows.append(
                 {
                     "network": case["network"],
-                    "": one["name"],
+                    "model": one["name"],
                     "batch norms": one["batch norms left"],
                     "ms": one["milliseconds"],
                     "speed-up": f"{one['speed-up']:.2f}",

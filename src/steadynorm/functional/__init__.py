@@ -49,7 +49,7 @@ else:
     for _file in iter_modules(__path__):
         if not _file.name.startswith("_"):
             _module = import_module(f"{__name__}.{_file.name}")
-            __all__ += _module.__all__
+            __all__.extend(_module.__all__)
             globals().update({name: getattr(_module, name) for name in _module.__all__})
 
     __getattr__ = old_names(__name__, {"example_weighed_norm": "example_weighted_norm"})
