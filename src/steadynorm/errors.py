@@ -76,3 +76,8 @@ class MissingExtraError(DataError, ImportError):
 
 class NothingDoneWarning(UserWarning):
     """A tool changed not one layer of a model; its report says why for each."""
+
+
+def installing(extra: str) -> str:
+    """Return the command that installs an extra of this package, from the index or from a clone."""
+    return f"pip install 'steadynorm[{extra}]', or in a clone pip install '.[{extra}]'"

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["results", "write_beside", "write_json"]
@@ -10,14 +11,25 @@ __all__ = ["results", "write_beside", "write_json"]
 
 def write_beside(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a file beside ``path``, then rename it there: a reader sees the old file or the new one,
-    whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    whole, with the mode of the process's other files.
+
+    Raises: OSError, which names ``path``.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        mode = beside.stat().st_mode
         write(beside)
+        beside.chmod(mode)  # some libraries write files that their owner alone may read
         beside.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def write_json(path: Path, value: object) -> None:

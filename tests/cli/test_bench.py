@@ -18,23 +18,23 @@ def one_small_case(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--rounds", "2"]) == 0
+    assert main(["bench", "--rounds", "5"]) == 0
     out, err = capsys.readouterr()
     assert "2×3×4×4  contiguous  forward  relu" in out
-    assert "2 interleaved rounds" in out
+    assert "5 interleaved rounds" in out
     assert "torch.compile" not in out
-    assert "measuring LayerCase" in err
+    assert "measuring 2×3×4×4 contiguous, forward, relu" in err
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--rounds", "2", "--json"]) == 0
+    assert main(["bench", "--rounds", "5", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     (case,) = document["cases"]
     assert case["speed-up"] > 0
-    assert case["rounds"] == 2
+    assert case["rounds"] == 5
     assert document["environment"]["kernels"]
 
 
-def test_one_round_has_no_median(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--rounds", "1"]) == 2
-    assert "--rounds must be 2 or more, received 1" in capsys.readouterr().err
+def test_four_rounds_have_no_quartiles(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--rounds", "4"]) == 2
+    assert "--rounds must be 5 or more, received 4" in capsys.readouterr().err

@@ -25,6 +25,16 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"Waits ({part})" in out for part in WAITING)
 
 
+def test_some_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["claims", "saturation/drift", "scale"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "/" in line.split(" ")[0]] == [
+        id for id in IDS if id == "saturation/drift" or id.startswith("scale/")
+    ]
+    assert main(["claims", "nothing/such"]) == 2
+    assert "`steadynorm claims` lists" in capsys.readouterr().err
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims", "--json"]) == 0
     claims = json.loads(capsys.readouterr().out)["claims"]

@@ -10,6 +10,7 @@ import pytest
 
 import steadynorm
 from steadynorm.cli import dispatch, main
+from steadynorm.cli.command import Command
 from steadynorm.errors import ArgumentError
 
 
@@ -124,7 +125,7 @@ def test_a_missing_package_inside_a_command_names_the_extra(
     assert "needs the package yaml" in capsys.readouterr().err
 
 
-class Raising:
+class Raising(Command):
     """A command that raises."""
 
     def __init__(self, error: BaseException) -> None:
@@ -191,3 +192,12 @@ def test_python_m_is_the_command(words: list[str], code: int) -> None:
     )
     assert run.returncode == code
     assert steadynorm.__version__ in run.stdout or code
+
+
+@pytest.mark.parametrize("shell", dispatch.SHELLS)
+def test_completion_knows_every_command_and_its_flags(shell: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "steadynorm", "--completion", shell], capture_output=True, text=True, check=True
+    )
+    assert all(name in done.stdout for name in dispatch.COMMANDS)
+    assert "fail-on-kept" in done.stdout

@@ -75,7 +75,7 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["rows"][0]["error"] < 1e-11, "sizes are drawn in the model's own dtype"
 
 
-def test_weights_in_and_weights_out(folder: Path) -> None:
+def test_weights_in_and_weights_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = load_object("zoo_of_folding:network")()
     model(torch.randn(8, 3, 8, 8))
     torch.save(model.state_dict(), folder / "w.pt")
@@ -85,6 +85,9 @@ def test_weights_in_and_weights_out(folder: Path) -> None:
     scale = model[1].weight / (model[1].running_var + model[1].eps).sqrt()
     torch.testing.assert_close(written["0.weight"], (model[0].weight * scale.reshape(-1, 1, 1, 1)).detach())
     assert "1.weight" not in written
+    assert "wrote f.safetensors\n" in capsys.readouterr().out
+    (folder / "plain").touch()
+    assert (folder / "f.safetensors").stat().st_mode == (folder / "plain").stat().st_mode
     assert torch.equal(written["3.running_var"], model[3].running_var)
 
 
@@ -128,6 +131,9 @@ def test_a_model_that_is_not_equal_is_1_and_not_written(folder: Path, capsys: py
         (["zoo_of_folding:network", "--example", "zoo_of_folding:no_images"], 2, "no disk"),
         (["zoo_of_folding:network", "--example", "2,4,8,8"], 2, "must run on example_inputs"),
         (["zoo_of_folding:network", "--example", "2,3,8,8", "-o", "f.onnx"], 2, ".safetensors or .pt2"),
+        (["zoo_of_folding:network", "--example", "2,3,8,8", "-o", ""], 2, "--output must name a file to write"),
+        (["zoo_of_folding:network", "--example", "2,3,8,8", "-o", ".."], 2, "received the folder .."),
+        (["zoo_of_folding:network", "--example", "abc"], 2, "--example must be sizes such as 1,3,224,224"),
         (["zoo_of_folding:network", "--example", "2,3,8,8", "--tolerance", "-1"], 2, "tolerance must be 0 or more"),
         (["zoo_of_folding:network", "--example", "2,3,8,8", "--weights", "absent.pt"], 3, "absent.pt"),
         (["zoo_of_folding:Decides", "--example", "2,3,8,8", "-o", "f.pt2"], 2, "torch.export takes"),

@@ -1,6 +1,8 @@
 """What reaches the reader: tables fitted to a terminal, progress as a bar or as lines."""
 
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from steadynorm.cli import progress as progress_module
 from steadynorm.cli.output import is_interactive, print_report
+from steadynorm.cli.plain import speak_plainly
 from steadynorm.cli.progress import show_progress
 from steadynorm.lab.runs.monitor import Progress
 from steadynorm.reports import Report
@@ -102,7 +105,31 @@ def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "report.html"
     file.write_text("old")
     monkeypatch.setattr(Path, "write_text", lambda *_args, **_more: (_ for _ in ()).throw(OSError(28, "disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"disk full.*report\.html"):
         write_report(madeup.record(), file)
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "2x3, eps <= 0.1 +- 1, cafe ?"), ("latin-1", "2×3, eps <= 0.1 ± 1, café ?")]
+)
+def test_a_stream_gets_plain_characters_for_those_that_it_cannot_encode(encoding: str, shown: str) -> None:
+    bytes_written = io.BytesIO()
+    stream = io.TextIOWrapper(bytes_written, encoding=encoding)
+    speak_plainly(stream)
+    print("2×3, ε ≤ 0.1 ± 1, café 語", file=stream, end="", flush=True)
+    assert bytes_written.getvalue().decode(encoding) == shown
+
+
+def test_commands_speak_plainly_where_the_locale_is_c() -> None:
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+    words = [sys.executable, "-m", "steadynorm", "claims", "transform"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()

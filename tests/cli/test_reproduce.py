@@ -139,3 +139,17 @@ def test_ctrl_c_saves_and_resume_completes(tmp_path: Path) -> None:
     assert 0 < record["target_accuracy"] <= 1
     assert len(record["arms"]) == 6
     assert (directory / "report.html").exists()
+
+
+def test_a_full_disk_names_the_file_and_the_way_on(
+    fake: Ladder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "runs/x/report.html")
+
+    monkeypatch.setattr("steadynorm.cli.reproduce.write_report", full)
+    assert main(["reproduce", "--preset", "smoke", "--json", "-o", "page.html"]) == 3
+    err = capsys.readouterr().err
+    assert "runs/x/report.html" in err
+    assert "go on with: steadynorm reproduce --preset smoke" in err
+    assert "--output page.html --json --resume" in err

@@ -6,6 +6,7 @@ from torch import nn
 
 import steadynorm as sn
 from steadynorm.errors import ArgumentError, ChannelError, ShapeError
+from steadynorm.nn.catalogue import CATALOGUE
 
 
 @pytest.mark.parametrize("kind", [sn.nn.BatchNorm2d, sn.nn.FrozenBatchNorm2d, sn.nn.SyncBatchNorm, sn.nn.IterNorm1d])
@@ -113,3 +114,11 @@ def test_folding_in_inference_mode_leaves_parameters_that_train():
         folded, _ = sn.fold(model, torch.randn(1, 3, 6, 6))
     folded(torch.randn(1, 3, 6, 6)).sum().backward()
     assert folded[0].weight.grad is not None
+
+
+@pytest.mark.parametrize("method", CATALOGUE, ids=lambda m: m.name)
+def test_help_explains_the_arguments_of_each_layer(method):
+    for layer in method.layers.values():
+        assert "Args:" in layer.__doc__
+        assert "Raises:" in layer.__doc__
+        assert "all else as in" not in layer.__doc__

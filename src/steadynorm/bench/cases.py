@@ -53,6 +53,10 @@ class LayerCase:
     activation: str = "relu"
     residual: bool = False
 
+    def __str__(self) -> str:
+        finish = self.activation + (" + residual" if self.residual else "")
+        return f"{'×'.join(map(str, self.shape))} {self.layout}, {self.work}, {finish}"
+
     def contestants(self, *, compiled: bool = False) -> dict[str, Callable[[], object]]:
         """Return torch's layers, ours, and a plain copy of the input, which is the unit of what memory allows."""
         generator = torch.Generator().manual_seed(0)

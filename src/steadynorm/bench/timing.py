@@ -61,6 +61,6 @@ def _seconds(call: Callable[[], object], calls: int) -> float:
 
 
 def _summary(seconds: list[float], reference: list[float], calls: int) -> Timing:
-    low, middle, high = quantiles(seconds, n=4)
-    slow, ratio, fast = quantiles([r / s for r, s in zip(reference, seconds, strict=True)], n=4)
+    low, middle, high = quantiles(seconds, n=4, method="inclusive")
+    slow, ratio, fast = quantiles([r / s for r, s in zip(reference, seconds, strict=True)], n=4, method="inclusive")
     return Timing(middle, (low, high), ratio, (slow, fast), len(seconds), calls)

@@ -24,7 +24,7 @@ class BenchCommand(Command):
     json: Switch = False
     """Print one JSON document."""
     rounds: int = 9
-    """How often each case is measured; at least 2."""
+    """How often each case is measured; at least 5."""
     compiled: Switch = False
     """Let torch.compile take part, which needs some seconds for each of the cases."""
 
@@ -37,8 +37,8 @@ class BenchCommand(Command):
         from ..environment import environment
         from ..errors import ArgumentError
 
-        if self.rounds < 2:
-            raise ArgumentError(f"--rounds must be 2 or more, received {self.rounds}")
+        if self.rounds < 5:
+            raise ArgumentError(f"--rounds must be 5 or more, received {self.rounds}")
         kernels.load()
         results = rows(
             compare_layers(

@@ -12,7 +12,7 @@ import tyro
 from ..reports import Cell, Report
 from .command import Command, Switch
 from .exits import DONE
-from .output import print_json, print_report
+from .output import print_json, print_told
 
 if TYPE_CHECKING:
     from ..lab.claim import Claim
@@ -30,10 +30,15 @@ class ClaimsCommand(Command):
     Examples:
 
       steadynorm claims
+      steadynorm claims saturation/drift scale    a claim, and all claims of a theme
       steadynorm claims --json
       steadynorm reproduce saturation/drift       settle one of them here
     """
 
+    claims: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[CLAIM ...]", help_behavior_hint="")
+    ] = ()
+    """Claims or themes to list; without any, all."""
     json: Switch = False
     """Print one JSON document: statement, source, the literature's number, what was measured, verdict."""
     runs: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs")
@@ -41,13 +46,14 @@ class ClaimsCommand(Command):
 
     def run(self) -> int:
         """List them."""
-        from ..lab.catalogue import BY_READING, WAITING, every_claim, last_records
+        from ..lab.catalogue import BY_READING, WAITING, choose, every_claim, last_records
 
+        claims = choose(self.claims) if self.claims else list(every_claim().values())
         records = last_records(self.runs)
         if self.json:
             print_json(
                 {
-                    "claims": [_told(claim, records.get(claim.id)) for claim in every_claim().values()],
+                    "claims": [_told(claim, records.get(claim.id)) for claim in claims],
                     "by reading": dict(BY_READING),
                     "waiting": dict(WAITING),
                 }
@@ -55,16 +61,17 @@ class ClaimsCommand(Command):
             return DONE
         rows: list[dict[str, Cell]] = [
             {
-                "claim": id,
-                "verdict": records[id]["verdict"] if id in records else "never run",
+                "claim": claim.id,
+                "verdict": records[claim.id]["verdict"] if claim.id in records else "never run",
                 "covers": " ".join(claim.covers),
                 "statement": claim.statement,
             }
-            for id, claim in every_claim().items()
+            for claim in claims
         ]
-        notes = [f"Waits ({part}): {what}." for part, what in WAITING.items()]
+        notes = ["Covers: the parts S1 to S20 of docs/article.md, and the corrections E1 to E17 of the literature."]
+        notes += [f"Waits ({part}): {what}." for part, what in WAITING.items()]
         notes.append(f"Corrections by reading alone, in the page and with --json: {', '.join(BY_READING)}.")
-        print_report(Report("Claims of the literature", ("claim", "verdict", "covers", "statement"), rows, notes))
+        print_told(Report("Claims of the literature", ("claim", "verdict", "covers", "statement"), rows, notes))
         return DONE
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from ..errors import ArgumentError
+
 __all__ = ["Command", "OutputFile", "Switch"]
 
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
@@ -19,6 +21,14 @@ class Command(ABC):
 
     debug: Switch = False
     """Show the traceback of an error."""
+
+    def check_files(self) -> None:
+        """Refuse a file to write that cannot be one, before any work is done."""
+        for flag in ("output", "html"):
+            file: Path | None = getattr(self, flag, None)
+            if file is not None and (not file.name or file.is_dir()):
+                found = f"the folder {file}" if file.name else "the current folder, or nothing"
+                raise ArgumentError(f"--{flag} must name a file to write, received {found}")
 
     @abstractmethod
     def run(self) -> int:

@@ -12,19 +12,20 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import steadynorm
 
-from ..errors import DataError, NothingDoneWarning, SteadyNormError
+from ..errors import DataError, NothingDoneWarning, SteadyNormError, installing
 from .exits import DONE, INTERRUPTED, MISSING, WRONG_USE
+from .plain import speak_plainly
 
 if TYPE_CHECKING:
     from .command import Command
 
-__all__ = ["COMMANDS", "EXTRA", "main"]
+__all__ = ["COMMANDS", "main"]
 
 # A file of this folder each, which holds a dataclass: `fold` is FoldCommand.
 COMMANDS = {
@@ -38,15 +39,23 @@ COMMANDS = {
     "explain": "write a page that explains batch normalization in figures to be dragged, and open it",
     "env": "show versions, processor, threads and kernel, and check that the layers compute what they should",
 }
-EXTRA = "pip install 'steadynorm[lab]'"
+
+
+SHELLS = ("bash", "zsh")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    typed = _parser().parse_args(words[:1])
+    speak_plainly(sys.stdout, sys.stderr)
+    typed = _parser().parse_args(words[: 2 if words[:1] == ["--completion"] else 1])
     try:
+        if typed.completion:
+            return _print_completion(typed.completion)
+        if not typed.command:
+            _parser().error("a COMMAND is missing; steadynorm --help lists them")
         command = _load(typed.command, words[1:])
+        command.check_files()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NothingDoneWarning)  # every command prints the report
             code = command.run()
@@ -69,7 +78,7 @@ def _explain(error: Exception, command: str) -> int:
         package = (error.name or "").partition(".")[0]
         if package in ("", "steadynorm"):
             raise error
-        return _fail(f"steadynorm {command} needs the package {package}; install it with: {EXTRA}", MISSING)
+        return _fail(f"steadynorm {command} needs the package {package}; install it with: {installing('lab')}", MISSING)
     return _fail(str(error), MISSING if isinstance(error, DataError | OSError) else WRONG_USE)
 
 
@@ -90,20 +99,34 @@ def _parser() -> argparse.ArgumentParser:
                 "  steadynorm reproduce --dry-run   what it would do, and how long it would take",
                 "  steadynorm reproduce --help      the flags of a command",
                 "",
-                f"The commands need more than the layers do: {EXTRA}",
+                f"The commands need more than the layers do: {installing('lab')}",
             ]
         ),
     )
     parser.add_argument("--version", action="version", version=f"steadynorm {steadynorm.__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
+    parser.add_argument("--completion", choices=SHELLS, help="print what completes commands and flags in this shell")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
     return parser
+
+
+def _kind(name: str) -> type[Command]:
+    return getattr(import_module(f".{name}", __package__), f"{name.capitalize()}Command")  # type: ignore[no-any-return]
+
+
+def _print_completion(shell: str) -> int:
+    """Print a script for the shell: ``steadynorm --completion bash > …/bash-completion/completions/steadynorm``."""
+    import tyro
+
+    kinds: dict[str, Callable[..., Command]] = {name: _kind(name) for name in COMMANDS}
+    tyro.extras.subcommand_cli_from_dict(kinds, prog="steadynorm", args=["--tyro-print-completion", shell])
+    return DONE
 
 
 def _load(name: str, flags: Sequence[str]) -> Command:
     """Parse the flags of one command; on wrong use or ``--help`` tyro says what is to say and exits."""
     import tyro
 
-    kind: type[Command] = getattr(import_module(f".{name}", __package__), f"{name.capitalize()}Command")
+    kind = _kind(name)
     return tyro.cli(
         kind,
         prog=f"steadynorm {name}",

@@ -12,7 +12,7 @@ import tyro
 from ..errors import ArgumentError
 from .command import Command, Switch
 from .exits import DONE, FAILED
-from .output import print_json, print_told
+from .output import print_json, print_told, print_written
 from .target import Target, WeightsFile, load_made, load_model, load_object
 
 __all__ = ["DoctorCommand"]
@@ -98,8 +98,8 @@ class DoctorCommand(Command):
             for told in (diagnosis, gap):
                 if told is not None:
                     print_told(told)
-            if self.html:
-                print(f"\nwrote {self.html}")
+        if self.html:
+            print_written(self.html, json=self.json)
         return FAILED if self.fail_on and diagnosis.at_least(self.fail_on) else DONE
 
 
@@ -108,7 +108,7 @@ def _function(name: str | None) -> Callable[..., Any] | None:
         return None
     found = load_object(name)
     if not callable(found):
-        raise ArgumentError(f"{name} must be a function, but is a {type(found).__name__}")
+        raise ArgumentError(f"{name} must be a function, but is of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 

@@ -43,6 +43,7 @@ class ExplainCommand(Command):
         from ..lab.records import load_record
         from ..pages.explainer import render
 
+        print("computing the figures: some seconds", file=sys.stderr)
         page = render(committed_records(), load_record(self.record) if self.record else None)
         file = self.output or Path("explainer.html")
         write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import tyro
 from ..errors import ArgumentError, FoldError, ModelError
 from .command import Command, OutputFile, Switch
 from .exits import DONE, FAILED
-from .output import print_json, print_report
+from .output import print_json, print_report, print_written
 from .target import Target, WeightsFile, load_made, load_model, save_weights
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class FoldCommand(Command):
             print_json(report.to_dict())
         else:
             print_report(report)
+        if self.output:
+            print_written(self.output, json=self.json)
         folded_all = len(report) > 0 and all(row["done"] == "folded" for row in report)
         return FAILED if self.fail_on_kept and not folded_all else DONE
 
@@ -88,6 +91,8 @@ def _examples(text: str, model: nn.Module) -> Any:
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         sizes = [int(size) for size in text.split(",")]
         return torch.randn(sizes, generator=torch.Generator().manual_seed(0)).to(dtype)
+    if ":" not in text:
+        raise ArgumentError(f"--example must be sizes such as 1,3,224,224, or package.module:name, received {text!r}")
     return load_made(text, "example inputs")
 
 
@@ -119,8 +124,6 @@ def _save_program(model: nn.Module, examples: Any, file: Path) -> None:
             f"{str(error).splitlines()[0]}: write .safetensors instead"
         ) from error
 
-    def save(beside: Path) -> None:
-        with beside.open("wb") as opened:
-            torch.export.save(program, opened)
-
-    write_beside(file, save)
+    whole = io.BytesIO()  # torch's own writer ends the process when a disk is full
+    torch.export.save(program, whole)
+    write_beside(file, lambda beside: beside.write_bytes(whole.getbuffer()))

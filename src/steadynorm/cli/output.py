@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from ..reports import Report
 
-__all__ = ["is_interactive", "print_json", "print_report", "print_told", "verdicts", "write_report"]
+__all__ = ["is_interactive", "print_json", "print_report", "print_told", "print_written", "verdicts", "write_report"]
 
 
 def is_interactive(stream: TextIO) -> bool:
@@ -47,6 +47,11 @@ def print_told(told: Any) -> None:
         Console().print(told)
     else:
         print(told, end="\n\n")
+
+
+def print_written(file: Path, *, json: bool = False) -> None:
+    """Say which file was written; beside a JSON document on stderr."""
+    print(f"wrote {file}", file=sys.stderr if json else None)
 
 
 def _body(report: Report, columns: Sequence[str]) -> str:

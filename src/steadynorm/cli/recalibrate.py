@@ -10,7 +10,7 @@ import tyro
 from ..errors import ArgumentError
 from .command import Command, OutputFile, Switch
 from .exits import DONE
-from .output import print_json, print_report
+from .output import print_json, print_report, print_written
 from .target import Target, WeightsFile, load_made, load_model, save_weights
 
 __all__ = ["RecalibrateCommand"]
@@ -70,4 +70,6 @@ class RecalibrateCommand(Command):
             print_json(report.to_dict())
         else:
             print_report(report)
+        if self.output:
+            print_written(self.output, json=self.json)
         return DONE

@@ -76,11 +76,15 @@ class ReproduceCommand(Command):
         if self.dry_run:
             return self._show_plan(claims, options)
         directory = self._directory()
-        record = self._measure(claims, options, directory)
-        if record is None:
-            return INTERRUPTED
         page = directory / "report.html"
-        write_report(record, page, *([self.output] if self.output else []))
+        try:
+            record = self._measure(claims, options, directory)
+            if record is None:
+                return INTERRUPTED
+            write_report(record, page, *([self.output] if self.output else []))
+        except OSError:  # a full disk
+            self._say_how_to_go_on(directory)
+            raise
         if self.json:
             print_json(record)
         else:
@@ -158,14 +162,17 @@ class ReproduceCommand(Command):
                     alone=self._alone,
                 )
         except KeyboardInterrupt:
-            print(f"steadynorm: interrupted; what was done is in {directory}", file=sys.stderr)
-            print(f"go on with: {self._resuming()}", file=sys.stderr)
+            print("steadynorm: interrupted", file=sys.stderr)
+            self._say_how_to_go_on(directory)
             return None
         except SteadyNormError:
             with suppress(OSError):  # of the folders made for this run, keep those that hold something
                 for folder in (directory / "checkpoints", directory, directory.parent):
                     folder.rmdir()
             raise
+
+    def _say_how_to_go_on(self, directory: Path) -> None:
+        print(f"what was done is in {directory}\ngo on with: {self._resuming()}", file=sys.stderr)
 
     def _resuming(self) -> str:
         """Return the command that takes this run up."""
@@ -175,4 +182,5 @@ class ReproduceCommand(Command):
         for name in ("seeds", "threads", "output"):
             value = getattr(self, name)
             words += [f"--{name}", str(value)] if value is not None else []
+        words += [f"--{name}" for name in ("json", "debug") if getattr(self, name)]
         return shlex.join([*words, "--resume"])

@@ -80,7 +80,7 @@ def load_model(target: str, weights: Path | None = None) -> nn.Module:
     model = load_object(target)
     if not isinstance(model, nn.Module):
         if not callable(model):
-            raise ArgumentError(f"{target} must be a model or make one, but is a {type(model).__name__}")
+            raise ArgumentError(f"{target} must be a model or make one, but is of type {type(model).__name__}")
         try:
             model = model()
         except Exception as error:
@@ -88,7 +88,9 @@ def load_model(target: str, weights: Path | None = None) -> nn.Module:
                 f"{target}() must make a model, but raised {type(error).__name__}: {error} (--debug shows where)"
             ) from error
     if not isinstance(model, nn.Module):
-        raise ArgumentError(f"{target}() must return a torch.nn.Module, but returned a {type(model).__name__}")
+        raise ArgumentError(
+            f"{target}() must return a torch.nn.Module, but returned a value of type {type(model).__name__}"
+        )
     if weights is not None:
         _load_weights(model, weights)
     return model
@@ -122,7 +124,7 @@ def _read_torch(file: Path) -> Mapping[str, Any]:
             f"read without running code from it: {str(error).splitlines()[0]}"
         ) from error
     if not isinstance(state, Mapping):
-        raise DataError(f"{file} must hold a state_dict, but holds a {type(state).__name__}")
+        raise DataError(f"{file} must hold a state_dict, but holds a value of type {type(state).__name__}")
     return state
 
 
@@ -132,4 +134,10 @@ def save_weights(model: nn.Module, file: Path) -> None:
 
     from ..files import write_beside
 
-    write_beside(file, lambda beside: safetensors.torch.save_model(model, str(beside)))
+    def save(beside: Path) -> None:
+        try:
+            safetensors.torch.save_model(model, str(beside))
+        except safetensors.SafetensorError as error:  # a full disk, say, of which it makes no OSError
+            raise DataError(f"{file} must be writable, but {error}; free some space, or name another file") from error
+
+    write_beside(file, save)

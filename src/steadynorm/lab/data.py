@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError, MissingExtraError
+from ..errors import DataError, MissingExtraError, installing
 
 __all__ = ["Data", "Images", "load"]
 
@@ -121,7 +121,7 @@ def _digits() -> Images:
 
 
 def _missing(what: str, library: str) -> str:
-    return f"{what} need {library}, which is not installed; run: pip install 'steadynorm[lab]'"
+    return f"{what} need {library}, which is not installed; run: {installing('lab')}"
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MissingExtraError
+from ..errors import DataError, MissingExtraError, installing
 from .upgrade import SCHEMA, upgraded
 
 __all__ = ["SCHEMA", "Record", "load_record", "validate"]
@@ -58,9 +58,7 @@ def validate(record: Record) -> None:
     try:
         import jsonschema
     except ImportError as error:
-        raise MissingExtraError(
-            "records need jsonschema, which is not installed; run: pip install 'steadynorm[lab]'"
-        ) from error
+        raise MissingExtraError(f"records need jsonschema, which is not installed; run: {installing('lab')}") from error
     flaw = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_schema()).iter_errors(record))
     if flaw is not None:
         raise DataError(f"a record must follow {SCHEMA}, but at {flaw.json_path}: {flaw.message[:200]}; run it again")

@@ -1,9 +1,9 @@
-"""Constructors that add arguments to those of their base, and say so where ``help`` looks."""
+"""Constructors that add arguments to those of their base; both, and what they mean, stand where ``help`` looks."""
 
-from inspect import Parameter, signature
+from inspect import Parameter, cleandoc, signature
 from typing import Any
 
-__all__ = ["extend_signature"]
+__all__ = ["extend_signature", "quote_base"]
 
 
 def extend_signature(cls: type, base: type | None = None) -> tuple[str, ...]:
@@ -28,3 +28,14 @@ def extend_signature(cls: type, base: type | None = None) -> tuple[str, ...]:
         taken = [p for p in signature(hidden).parameters.values() if p.name not in left]
         constructor.__signature__ = signature(hidden).replace(parameters=[*taken, *own])
     return tuple(p.name for p in own)
+
+
+def quote_base(cls: type) -> None:
+    """Put the docstring of a base, with its equation and arguments, behind the line of a class that refers to it.
+
+    In the source it stands once: "For (N, C, H, W) input; all else as in :class:`LpBatchNormBase`".
+    """
+    what, refers, name = (cls.__doc__ or "").partition("; all else as in :class:`")
+    for base in cls.__mro__[1:]:
+        if refers and name.startswith(f"{base.__name__}`") and base.__doc__:
+            cls.__doc__ = f"{what}.\n\n{cleandoc(base.__doc__)}"

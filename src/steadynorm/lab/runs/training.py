@@ -8,6 +8,7 @@ Batch norm evaluates with its moving averages, of weight 0.1 for the newest batc
 % of them come from the run itself.
 """
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -213,7 +214,9 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
-        write_beside(path, lambda beside: torch.save(state, beside))
+        whole = io.BytesIO()  # torch's own writer raises no OSError when a disk is full
+        torch.save(state, whole)
+        write_beside(path, lambda beside: beside.write_bytes(whole.getbuffer()))
 
     def restore(self, path: Path) -> None:
         """Take up a run where :meth:`save` left it."""

@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..._renamed import nearest
-from ...errors import ArgumentError, MissingExtraError
+from ...errors import ArgumentError, MissingExtraError, installing
 from .names import NAMES
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _build(name: str, record: Mapping[str, Any] | None = None) -> Figure:
         build = import_module(f".{name}", __name__).build
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"figures need {error.name}, which is not installed; run: pip install 'steadynorm[lab]'"
+            f"figures need {error.name}, which is not installed; run: {installing('lab')}"
         ) from error
     figure: Figure = build(record) if name == "ladder" else build()
     return figure
