@@ -33,12 +33,15 @@ EXPLAINER = {"functional", "nn", *GROUND}  # pages/explainer computes its number
 LAB = {
     "curves": set(),
     "data": set(),
-    "network": set(),
+    "table": set(),
+    "network": {"table"},
+    "describe": {"network", "table"},
+    "recipes": {"claims", "network", "runs", "table"},
     "upgrade": {"curves"},
     "records": {"upgrade"},
     "runs": {"data", "network"},
     "claim": {"records", "runs"},
-    "claims": {"claim", "records", "runs", "data", "network", "curves"},
+    "claims": {"claim", "records", "runs", "data", "network", "table", "curves"},
     "catalogue": {"claims", "claim", "records", "runs", "upgrade"},
     "reproduce": {"claim", "records", "runs"},
 }

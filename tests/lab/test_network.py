@@ -35,6 +35,18 @@ def test_parameters_follow_from_the_table():
     )
 
 
+def test_the_papers_table_has_11_295_240_parameters():
+    """Counted as published ports do: a full first convolution, and every bias, those that batch norm cancels too."""
+    assert parameters(on_meta(replace(FULL, cancelled_biases=True))) == 11_295_240
+    assert parameters(on_meta(replace(FULL, cancelled_biases=True, table="printed"))) == 11_204_936
+    assert parameters(on_meta(replace(FULL, stem="paper"))) == 11_278_528
+
+
+def test_the_printed_reading_gives_the_printed_sizes():
+    network = on_meta(replace(FULL, table="printed"))
+    assert [module.outputs for module in network.body] == [256, 320, 576, 576, 576, 576, 576, 1024, 1024, 1024]
+
+
 def test_parameters_of_the_ladder():
     assert 0.15e6 < parameters(Network(EIGHTH)) < 0.17e6
 

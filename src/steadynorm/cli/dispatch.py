@@ -30,6 +30,7 @@ __all__ = ["COMMANDS", "main"]
 # A file of this folder each, which holds a dataclass: `fold` is FoldCommand.
 COMMANDS = {
     "reproduce": "train the ladder of the batch-norm paper, or settle claims of the literature, on this machine",
+    "train": "train one recipe at any size, the paper's network at full size among them",
     "claims": "list every claim of the literature that is settled here, with its last verdict",
     "doctor": "say what is wrong with a model's normalization, why, and what to do",
     "recalibrate": "compute the running statistics of a model's batch norms again, over data",

@@ -1,14 +1,4 @@
-"""The network of the batch-normalization paper, from its own layer table, at any width.
-
-The table is Figure 5 of Ioffe & Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal
-Covariate Shift" (ICML 2015, arXiv:1502.03167): an Inception network whose 5×5 convolutions are two 3×3 ones. Its widths
-are taken literally. They contradict the printed output sizes in three places: 4c and 4d add up to 608 maps (printed
-576), 4e to 1056 (printed 1024); and 3c and 4e are printed with the size before their stride.
-
-From the table follow, for 1000 classes, 11,285,224 parameters with batch norm and a full first convolution
-(convolutions in front of batch norm have no bias; 11,295,240 if they keep it; 11,265,192 without batch norm and without
-biases), and 6,696 fewer with the separable first convolution that the table's footnote asks for. The 13.6 million that
-the paper's text states cannot be derived from its table.
+"""The network of the batch-normalization paper, from its own layer table (:mod:`.table`), at any width.
 
 Ours, because the paper does not say: padding keeps the size (halves it, rounded up, at stride 2); average pools do not
 count the padding; nothing stands between the two halves of the separable convolution; the weights of the last, linear
@@ -28,98 +18,12 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError
 from ..nn import BatchNorm2d
+from .table import STEMS, TABLES, Module, Reading, Stem, stem_for
 
-__all__ = [
-    "MODULES",
-    "STEMS",
-    "Activation",
-    "Initialization",
-    "Module",
-    "Network",
-    "NetworkOptions",
-    "Stem",
-    "stem_for",
-]
+__all__ = ["Activation", "Initialization", "Network", "NetworkOptions", "stem_for"]
 
 Activation = Literal["relu", "sigmoid"]
 Initialization = Literal["glorot", "he"]
-Stem = Literal["paper", "paper-full", "small", "small-pool"]
-
-
-@dataclass(frozen=True)
-class Module:
-    """One inception module, a row of the table: the number of maps of each convolution.
-
-    A module of stride 2 has no 1×1 branch and passes its pooled input through unprojected.
-    """
-
-    name: str
-    one: int  # "#1×1"
-    three_reduce: int  # "#3×3 reduce"
-    three: int  # "#3×3"
-    double_reduce: int  # "double #3×3 reduce"
-    double: int  # "double #3×3", both convolutions
-    pool: Literal["avg", "max"]
-    projection: int  # after the pool; 0 passes through
-    stride: int = 1
-
-
-MODULES = (
-    Module("3a", 64, 64, 64, 64, 96, "avg", 32),
-    Module("3b", 64, 64, 96, 64, 96, "avg", 64),
-    Module("3c", 0, 128, 160, 64, 96, "max", 0, stride=2),
-    Module("4a", 224, 64, 96, 96, 128, "avg", 128),
-    Module("4b", 192, 96, 128, 96, 128, "avg", 128),
-    Module("4c", 160, 128, 160, 128, 160, "avg", 128),
-    Module("4d", 96, 128, 192, 160, 192, "avg", 128),
-    Module("4e", 0, 128, 192, 192, 256, "max", 0, stride=2),
-    Module("5a", 352, 192, 320, 160, 224, "avg", 128),
-    Module("5b", 352, 192, 320, 192, 224, "max", 128),
-)
-
-
-@dataclass(frozen=True)
-class StemConvolution:
-    """A convolution of the stem; with a depth multiplier it is separable, after so many depthwise filters a map."""
-
-    kernel: int
-    maps: int
-    stride: int = 1
-    depth_multiplier: int | None = None
-
-
-#: What stands before the modules. "pool" is a 3×3 max pool of stride 2, "lrn" the place of local response norm.
-STEMS: dict[Stem, tuple[StemConvolution | Literal["pool", "lrn"], ...]] = {
-    # for 224×224 images: the table, with its separable first convolution
-    "paper": (
-        StemConvolution(7, 64, stride=2, depth_multiplier=8),
-        "pool",
-        "lrn",
-        StemConvolution(1, 64),
-        StemConvolution(3, 192),
-        "lrn",
-        "pool",
-    ),
-    # the same with a full first convolution, as public ports have it
-    "paper-full": (
-        StemConvolution(7, 64, stride=2),
-        "pool",
-        "lrn",
-        StemConvolution(1, 64),
-        StemConvolution(3, 192),
-        "lrn",
-        "pool",
-    ),
-    # for images of 8×8: nothing is strided or pooled before 3c
-    "small": (StemConvolution(3, 64), "lrn", StemConvolution(1, 64), StemConvolution(3, 192), "lrn"),
-    # for images of 32×32: pooled once
-    "small-pool": (StemConvolution(3, 64), "lrn", StemConvolution(1, 64), StemConvolution(3, 192), "lrn", "pool"),
-}
-
-
-def stem_for(size: int) -> Stem:
-    """Return the stem for square images of ``size`` pixels a side, so that 3a sees between 8×8 and 28×28 positions."""
-    return "small" if size <= 16 else "small-pool" if size <= 64 else "paper"
 
 
 @dataclass(frozen=True)
@@ -129,9 +33,11 @@ class NetworkOptions:
     Args:
         classes: number of classes, at least 2.
         channels: of the input images: 1 grey, 3 colour.
-        stem: see :data:`STEMS`.
+        stem: see :data:`.table.STEMS`.
+        table: how the table is read where it contradicts itself, see :mod:`.table`.
         width: multiplies the number of maps of every layer; every product must be a whole number.
         batch_norm: normalize between every convolution and its nonlinearity; those convolutions have no bias.
+        cancelled_biases: those convolutions have one nevertheless, which batch norm cancels.
         local_response_norm: at the two places of GoogLeNet, after the nonlinearity.
         dropout: probability that a feature is dropped in front of the linear layer.
         activation: the nonlinearity after every convolution.
@@ -141,8 +47,10 @@ class NetworkOptions:
     classes: int
     channels: int = 3
     stem: Stem = "paper"
+    table: Reading = "literal"
     width: Fraction = Fraction(1)
     batch_norm: bool = True
+    cancelled_biases: bool = False
     local_response_norm: bool = False
     dropout: float = 0.0
     activation: Activation = "relu"
@@ -161,7 +69,8 @@ def _scale(maps: int, width: Fraction) -> int:
 
 def _unit(inputs: int, outputs: int, options: NetworkOptions, *, kernel: int = 1, stride: int = 1) -> list[nn.Module]:
     """Convolution, batch norm or bias, nonlinearity: z = g(BN(Wu)), or g(Wu + b)."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=not options.batch_norm)
+    bias = options.cancelled_biases or not options.batch_norm
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
     if options.batch_norm:
         return [convolution, BatchNorm2d(outputs, activation=options.activation)]
     return [convolution, nn.ReLU(inplace=True) if options.activation == "relu" else nn.Sigmoid()]
@@ -245,7 +154,7 @@ class Network(nn.Module):
         super().__init__()
         stem, maps = _stem(options)
         modules: list[_Inception] = []
-        for row in MODULES:
+        for row in TABLES[options.table]:
             modules.append(_Inception(maps, row, options))
             maps = modules[-1].outputs
         self.stem = nn.Sequential(*stem)

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadynorm.lab.claims.ladder._arms import ARMS
-from steadynorm.lab.runs import training
-from steadynorm.lab.runs.training import Job, Training, batch_indices, distort_, run
+from steadynorm.lab.runs import job as jobs_of_runs
+from steadynorm.lab.runs.batches import batch_indices, distort_
+from steadynorm.lab.runs.job import Job, run
+from steadynorm.lab.runs.job import JobTraining as Training
 
 JOB = Job(
     claim="ladder",
@@ -92,7 +94,7 @@ def test_weights_alone_decay():
 
 def test_inputs_are_standardized_by_the_train_part():
     trained = Training(JOB)
-    x = trained._input(trained.data.train)
+    x = trained.batches.input(trained.batches.data.train)
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
     assert x.std().item() == pytest.approx(1, rel=1e-4)
 
@@ -102,7 +104,7 @@ def test_arms_of_one_seed_start_alike_and_see_the_same_batches():
     for name, weight in plain.network.named_parameters():
         if weight.dim() > 1:
             assert torch.equal(weight, dict(normalized.network.named_parameters())[name])
-    assert torch.equal(plain.data.train.images, normalized.data.train.images)
+    assert torch.equal(plain.batches.data.train.images, normalized.batches.data.train.images)
 
 
 def test_a_step_follows_the_gradient_of_the_batch():
@@ -110,8 +112,8 @@ def test_a_step_follows_the_gradient_of_the_batch():
     recipe = replace(ARMS["BN-x5"], distortion=0.0)
     trained = Training(replace(JOB, recipe=recipe))
     copy = Training(replace(JOB, recipe=recipe))
-    batch = copy.data.train[batch_indices(0, len(copy.data.train), 32, "examples", 0)]
-    loss = torch.nn.functional.cross_entropy(copy.network.train()(copy._input(batch)), batch.labels)
+    batch = copy.batches.data.train[batch_indices(0, len(copy.batches.data.train), 32, "examples", 0)]
+    loss = torch.nn.functional.cross_entropy(copy.network.train()(copy.batches.input(batch)), batch.labels)
     loss.backward()
     before = copy.network.head.weight.detach().clone()
     assert trained.advance() == pytest.approx(loss.item(), rel=1e-5)
@@ -146,7 +148,7 @@ def test_resumes_to_the_last_bit(tmp_path, arm):
 
 def test_saves_in_between(tmp_path, monkeypatch):
     """A killed run goes on from the last save, and ends with the same numbers."""
-    monkeypatch.setattr(training, "_SAVE_EVERY", 4)
+    monkeypatch.setattr(jobs_of_runs, "_SAVE_EVERY", 4)
     lines = []
 
     def killed(line):
@@ -194,15 +196,15 @@ def test_a_run_that_diverges_before_its_first_evaluation_has_no_accuracy(tmp_pat
 def test_the_test_part_is_judged_by_the_best_weights_and_only_if_asked(tmp_path, monkeypatch):
     trained = Training(JOB)
     accuracies, judged = iter([0.2, 0.9, 0.4]), []
-    monkeypatch.setattr(trained, "accuracy", lambda images: next(accuracies))
+    monkeypatch.setattr(trained, "accuracy", lambda part: next(accuracies))
     for _ in range(3):
         trained.advance()
         trained.evaluate()
         if trained.step == 2:
             best = {name: value.clone() for name, value in trained.network.state_dict().items()}
-    monkeypatch.setattr(trained, "accuracy", lambda images: judged.append(images) or 0.5)
+    monkeypatch.setattr(trained, "accuracy", lambda part: judged.append(sum(len(labels) for _, labels in part)) or 0.5)
     result = trained.result()
-    assert [len(images) for images in judged] == [len(trained.data.test)]
+    assert judged == [len(trained.batches.data.test)]
     assert (result["best_validation_accuracy"], result["test_accuracy"]) == (0.9, 0.5)
     assert all(torch.equal(value, best[name]) for name, value in trained.network.state_dict().items())
     assert run(replace(JOB, tested=False), tmp_path / "state.pt")["test_accuracy"] is None
@@ -212,9 +214,9 @@ def test_accuracy_counts_hits_in_evaluation_mode():
     trained = Training(replace(JOB, recipe=ARMS["BN-x5"]))
     trained.network.head.weight.data.zero_()
     trained.network.head.bias.data.zero_()[3] = 1.0  # always answers 3
-    images = trained.data.validation
+    images = trained.batches.data.validation
     before = {name: value.clone() for name, value in trained.network.named_buffers()}
-    assert trained.accuracy(images) == (images.labels == 3).sum().item() / len(images)
+    assert trained.accuracy(trained.batches.part(images)) == (images.labels == 3).sum().item() / len(images)
     assert all(torch.equal(value, before[name]) for name, value in trained.network.named_buffers())
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ...network import Initialization
 from ...runs.grids import marked
+from ...runs.job import Job
 from ...runs.options import Options, Preset
 from ...runs.recipe import Recipe
-from ...runs.training import Job
 from ._arms import ARMS, BASELINE
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...curves import compare, complete, mean_curve, steps_to_target
-from ...runs.training import Job
+from ...runs.job import Job
 from ._arms import ARMS, BASELINE, PAPER
 
 __all__ = ["summarize"]

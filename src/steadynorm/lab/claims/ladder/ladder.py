@@ -14,9 +14,9 @@ from ... import data as datasets
 from ...claim import Claim, Plan, Planned
 from ...records import Record
 from ...runs.grids import beyond
+from ...runs.job import Job, JobTraining
 from ...runs.options import Options
 from ...runs.stages import Stage, Work
-from ...runs.training import Job, Training
 from . import _reading
 from ._arms import ARMS
 from ._protocol import INITIALIZATIONS, WIDTH, Protocol, arm_jobs, grid_jobs, grid_rows, protocol_for
@@ -105,7 +105,7 @@ def _data(options: Options, protocol: Protocol) -> datasets.Data:
 
 def _seconds_a_step(job: Job) -> float:
     """Return the median seconds of a step with its share of an evaluation."""
-    training = Training(job)
+    training = JobTraining(job)
 
     def seconds(deed: Callable[[], object], repeats: int) -> float:
         times = []

@@ -3,7 +3,8 @@
 import torch
 
 from ...claim import Drawn, Part
-from ...network import Network, NetworkOptions, Stem
+from ...network import Network, NetworkOptions
+from ...table import Stem
 
 
 def count(stem: Stem, *, batch_norm: bool = True) -> int:
