@@ -247,3 +247,27 @@ def test_what_cannot_be_known_stays(kind, text, register):
 def test_on_the_meta_device_nothing_is_believed():
     with pytest.warns(NothingDoneWarning, match="is on the meta device"):
         sn.convert_(BatchNormAct2d(4).to("meta"), "batch")
+
+
+@kinds
+def test_fold_takes_it_as_it_is_and_leaves_what_came_after(kind):
+    model = network(kind(4)).eval()
+    after = [part for part in foreign.foreign(model[1]).after(model[1]) if type(part) is not nn.Identity]
+    folded, report = sn.fold(model, X)
+    assert report.rows[0]["into"] == "0", report
+    torch.testing.assert_close(folded(X), model(X), rtol=1e-4, atol=1e-5)
+    assert type(folded[1]) is (type(after[0]) if after else nn.Identity)
+
+
+def test_fold_leaves_an_activation_of_its_own_that_ours_do_not_have():
+    model = network(BatchNormAct2d(4, act=nn.PReLU(4), drop=nn.Dropout(0.5))).eval()
+    folded, report = sn.fold(model, X)
+    assert report.rows[0]["into"] == "0"
+    assert [type(part) for part in folded[1]] == [nn.Dropout, nn.PReLU]
+    torch.testing.assert_close(folded(X), model(X), rtol=1e-4, atol=1e-5)
+
+
+def test_fold_does_not_believe_a_liar(register):
+    register(Liar)
+    with pytest.warns(NothingDoneWarning, match="Liar does more than what it is registered as"):
+        sn.fold(network(Liar(4)).eval(), X)

@@ -110,7 +110,10 @@ def _build(model: nn.Module, plan: Plan) -> nn.Module:
     for linear, (weight, bias) in plan.weights.items():
         bake(modules[plan.names[linear]])
         replace(modules[plan.names[linear]], weight, bias)
-    gone = {modules[plan.names[norm]]: tail(Layer(norm), bare=plan.is_bare(norm)).eval() for norm in plan.folded}
+    gone = {
+        modules[plan.names[norm]]: tail(Layer(modules[plan.names[norm]]), bare=plan.is_bare(norm)).eval()
+        for norm in plan.folded
+    }
     for module in modules.values():
         children = children_of(module)
         for name in [name for name, child in children.items() if child in gone]:

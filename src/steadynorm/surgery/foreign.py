@@ -63,11 +63,10 @@ def register(
 
 def foreign(module: nn.Module) -> Foreign | None:
     """Return what the register says of a layer's class; None if nothing, or parts of a batch norm are missing."""
-    if isinstance(module, NormBase) or not all(getattr(module, name, None) is not None for name in PARTS):
-        return None
     kinds = type(module).__mro__
-    found = next((_register[kind] for kind in kinds if kind in _register), None)
-    return found or _register.get(type(module).__name__)
+    known = [_register[kind] for kind in (*kinds, kinds[0].__name__) if kind in _register]
+    ours = isinstance(module, NormBase)  # the class first: to ask for a weight that is computed computes it
+    return known[0] if known and not ours and all(getattr(module, name, None) is not None for name in PARTS) else None
 
 
 def _drop_and_act(layer: Any) -> list[nn.Module]:
@@ -85,6 +84,7 @@ def _abn(layer: Any) -> list[nn.Module]:
 
 
 register("BatchNormAct2d", after=_drop_and_act)
+register("SyncBatchNormAct", after=_drop_and_act)
 register("FrozenBatchNormAct2d", after=_drop_and_act, constant=True)
 register("FrozenBatchNorm2d", constant=True)
 register("ABN", after=_abn)

@@ -125,6 +125,12 @@ class Layer:
         return getattr(self.module, "activation", None)
 
     @property
+    def after(self) -> list[nn.Module]:
+        """The modules that follow inside of it, if it is another maker's."""
+        known = foreign(self.module)
+        return [] if known is None else [part for part in known.after(self.module) if type(part) is not nn.Identity]
+
+    @property
     def statistics(self) -> tuple[Tensor, Tensor] | None:
         """Running mean and variance, if it keeps both."""
         mean, var = (getattr(self.module, name, None) for name in ("running_mean", "running_var"))

@@ -15,8 +15,6 @@ from ..layers import COUNT, OURS, Layer
 
 __all__ = ["twin_of"]
 
-INERT = (nn.Identity,)
-
 
 def twin_of(layer: Layer) -> nn.Module | None:
     """Return the batch norm of ours that does what a registered layer does, of the same tensors; None for others.
@@ -45,7 +43,7 @@ def twin_of(layer: Layer) -> nn.Module | None:
 
 
 def _built(module: Any, known: Foreign) -> nn.Module:
-    after = [part for part in known.after(module) if not isinstance(part, INERT)]
+    after = Layer(module).after
     try:
         name = activation_name(after[0] if after else None)
     except ArgumentError:

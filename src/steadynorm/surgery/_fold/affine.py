@@ -33,14 +33,20 @@ def affine_of(norm: Layer) -> Affine:
 
 
 def tail(norm: Layer, *, bare: bool) -> nn.Module:
-    """Return what stands in the place of a folded layer: an activation, or nothing, as a module of torch's.
+    """Return what stands in the place of a folded layer: an activation as a module of torch's, or nothing.
+
+    Of another maker's layer it is what followed in it.
 
     Args:
         bare: whether every call gives it its input by position and nothing else; otherwise it is a :class:`Tail`.
     """
-    if not bare and isinstance(norm.module, NormBase):
-        return Tail(norm.activation)
-    return nn.Identity() if norm.activation is None else MODULES[norm.activation]()
+    if isinstance(norm.module, NormBase):
+        after: list[nn.Module] = [] if norm.activation is None else [MODULES[norm.activation]()]
+        if not bare:
+            return Tail(norm.activation)
+    else:
+        after = norm.after
+    return nn.Identity() if not after else after[0] if len(after) == 1 else nn.Sequential(*after)
 
 
 class Tail(nn.Module):

@@ -15,6 +15,7 @@ from ...nn.base import NormBase
 from ...nn.finishing import ACTIVATIONS
 from ..change import Left
 from ..dataflow.values import Call, DataFlow, End, feature_numbers
+from ..foreign import foreign
 from ..layers import Layer
 from .affine import Affine, affine_of
 from .linear import feature_axis, is_linear, sees_all_of_its_kernel
@@ -26,8 +27,8 @@ WEIGHT_HOOKS = (WeightNorm, SpectralNorm, prune.BasePruningMethod)  # they compu
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a batch norm of torch, of ours or of a user, or a frozen one of any package."""
-    return Layer(module).is_batch_norm or Layer(module).is_frozen
+    """Whether a module is a batch norm of torch, of ours or of a user, a frozen one of any package, or registered."""
+    return Layer(module).is_batch_norm or Layer(module).is_frozen or foreign(module) is not None
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -73,7 +74,7 @@ class Surroundings:
 
     def is_gone(self, norm: nn.Module) -> bool:
         """Whether nothing is left of a batch norm once it is folded."""
-        return Layer(norm).activation is None and self.is_bare(norm)
+        return Layer(norm).activation is None and not Layer(norm).after and self.is_bare(norm)
 
     def ends(self, layer: nn.Module, axis: int) -> list[End]:
         """Return where the outputs of a layer go, all its calls together; its features lie along this axis."""
@@ -125,8 +126,9 @@ class Surroundings:
     def check_affine(self, norm: nn.Module) -> None:
         """Raise if a batch norm is no affine map with constants that can be read."""
         layer = Layer(norm)
+        tried = layer.is_frozen or foreign(norm) is not None  # it may be anybody's
         if not layer.is_frozen:
-            if not layer.computes("_normalize_by_running"):
+            if not (tried or layer.computes("_normalize_by_running")):
                 raise Left(f"{layer.kind} overrides forward")
             if norm.training:
                 raise Left("in training mode: it normalizes with the batch's own statistics")
@@ -139,12 +141,13 @@ class Surroundings:
             raise Left("its statistics are not one value a feature")
         if not bool(torch.isfinite(affine.scale + affine.shift).all()):
             raise Left("its statistics or parameters give values that are not finite")
-        if layer.is_frozen:  # which may be anybody's
+        if tried:
             if not self.is_bare(norm) and type(norm).forward is not NormBase.forward:
                 raise Left(f"{layer.kind} is given more than its input")
             shapes = {call.input.shape for call in self.calls(norm) if call.input}
             if not all(_maps_affinely(layer, affine, shape) for shape in shapes):
-                raise Left(f"{layer.kind} does more than scale and shift by its buffers")
+                than = "scale and shift by its buffers" if layer.is_frozen else "what it is registered as"
+                raise Left(f"{layer.kind} does more than {than}")
 
     # --- of a batch norm and its neighbours ---------------------------------------------------------------------------
 
@@ -234,14 +237,18 @@ class Surroundings:
 
 @torch.no_grad()
 def _maps_affinely(norm: Layer, affine: Affine, shape: tuple[int, ...]) -> bool:
-    """Try a layer on random input: does it compute activation(scale · x + shift) along its features' axis?"""
+    """Try a layer on random input: is it scale · x + shift along its features' axis, and what follows in it?"""
     axis = norm.channel_axis
     if len(shape) < 2 or shape[axis] != len(affine.scale):
         return False
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator, dtype=torch.float64).to(norm.module.running_mean)
     expected = (x.double().movedim(axis, -1) * affine.scale + affine.shift).movedim(-1, axis)
-    if norm.activation is not None:
-        expected = ACTIVATIONS[norm.activation](expected)
+    if isinstance(norm.module, NormBase):
+        expected = expected if norm.activation is None else ACTIVATIONS[norm.activation](expected)
+    else:
+        for part in norm.after:
+            expected = part(expected.to(x.dtype))
     found = norm.module(x)
-    return found.shape == expected.shape and torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3)
+    close = 1e-2 if x.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    return found.shape == expected.shape and torch.allclose(found.double(), expected.double(), close, close)
