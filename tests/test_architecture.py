@@ -283,7 +283,7 @@ assert "torch" not in sys.modules
 sn.nn.BatchNorm2d(3), sn.functional.batch_norm
 heavy = {"lab", "pages", "cli", "doctor", "bench"}
 print(sorted(m for m in sys.modules if m.startswith("steadynorm.") and m.split(".")[1] in heavy))
-sn.recalibrate_, sn.fold, sn.convert_, sn.freeze_, sn.drop_redundant_biases_
+sn.recalibrate_, sn.fold, sn.fuse, sn.convert_, sn.freeze_, sn.drop_redundant_biases_
 slow = ("torch._dynamo", "rich", "tyro", "scipy", "sklearn", "jinja2", "altair", "yaml")
 print(sorted(m for m in slow if m in sys.modules))
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .surgery.fold import fold as fold
     from .surgery.freeze import freeze_ as freeze_
     from .surgery.freeze import unfreeze_ as unfreeze_
+    from .surgery.fuse import fuse as fuse
     from .surgery.groups import parameter_groups as parameter_groups
     from .surgery.merge import assert_synchronized as assert_synchronized
     from .surgery.merge import merge_statistics_ as merge_statistics_
@@ -53,6 +54,7 @@ _HOME = {
     "explain_gap": "doctor.gap",
     "fold": "surgery.fold",
     "freeze_": "surgery.freeze",
+    "fuse": "surgery.fuse",
     "figure": "pages.explainer",
     "merge_statistics_": "surgery.merge",
     "parameter_groups": "surgery.groups",

@@ -8,7 +8,8 @@
     ├── ChannelError       RuntimeError   input and layer disagree on the number of features
     ├── DtypeError         TypeError      a tensor of this type cannot be used here
     ├── ModelError         RuntimeError   a model is not in the state that a tool needs
-    │   └── FoldError                     a folded model does not equal the original
+    │   ├── FoldError                     a folded model does not equal the original
+    │   └── FuseError                     a fused model does not equal the original
     ├── SynchronizationError RuntimeError ranks disagree, or one of them is absent
     └── DataError          ValueError     data, a record or a file cannot be read as what it should be
         └── MissingExtraError ImportError an optional dependency is not installed
@@ -25,6 +26,7 @@ __all__ = [
     "DataError",
     "DtypeError",
     "FoldError",
+    "FuseError",
     "MissingExtraError",
     "ModelError",
     "NothingDoneWarning",
@@ -60,6 +62,10 @@ class ModelError(SteadyNormError, RuntimeError):
 
 class FoldError(ModelError):
     """A folded model does not equal the original within tolerance."""
+
+
+class FuseError(ModelError):
+    """A fused model does not equal the original within rounding."""
 
 
 class SynchronizationError(SteadyNormError, RuntimeError):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
+from torch import nn
 
-__all__ = ["DECIDE", "Condition", "Decider", "Size", "place"]
+__all__ = ["DECIDE", "Condition", "Decider", "Size", "calling_code", "place"]
 
+MODULE = inspect.getfile(nn.Module)
 WITHOUT_INTEREST = tuple(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__))
 
 
@@ -35,6 +38,14 @@ def place() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(WITHOUT_INTEREST):
         frame = frame.f_back
     return _place(frame)
+
+
+def calling_code() -> CodeType:
+    """Return the function that calls a module, asked from the caller of this one, a hook of that module."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename == MODULE:
+        frame = frame.f_back
+    return frame.f_code
 
 
 def _place(frame: FrameType) -> str:

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -28,8 +29,8 @@ from ..._torch import Dispatch, hook_tables, tree_leaves, without_torch_function
 from ...errors import ModelError
 from .examples import Example, other_sizes, run, tensors_in
 from .movements import movement
-from .sizes import DECIDE, Condition, Decider, Size, place
-from .values import Call, DataFlow, Value
+from .sizes import DECIDE, Condition, Decider, Size, calling_code, place
+from .values import Call, Caller, DataFlow, Value
 
 __all__ = ["trace"]
 
@@ -47,7 +48,12 @@ METADATA = SIZES | set(TELLS_NOTHING.split())
 
 
 def trace(
-    model: nn.Module, examples: Iterable[Example], is_layer: Callable[[nn.Module], bool], *, only_seen: bool = False
+    model: nn.Module,
+    examples: Iterable[Example],
+    is_layer: Callable[[nn.Module], bool],
+    *,
+    only_seen: bool = False,
+    gradients: bool = False,
 ) -> DataFlow:
     """Run the model on the examples and return its data flow.
 
@@ -55,13 +61,15 @@ def trace(
         model: a copy that may be spoilt: its forward may count or cache.
         is_layer: which modules are of interest; what happens inside of them is not looked at.
         only_seen: take the ways of the examples for all there are, whatever they depend on.
+        gradients: run with autograd on, which a model may ask about.
 
     Raises: ModelError, from what the model raised.
     """
     flow = DataFlow()
+    new_recorder = partial(_Recorder, model, is_layer, gradients)
     for example in examples:
         try:
-            for way in _ways(model, example, is_layer):
+            for way in _ways(model, example, new_recorder):
                 flow.add(way)
                 if only_seen:
                     flow.unsure.clear()
@@ -69,16 +77,16 @@ def trace(
             else:
                 for other in other_sizes(example):
                     with suppress(ModelError):  # a model for these sizes alone
-                        flow.add(_record(model, other, is_layer).flow)
+                        flow.add(_record(new_recorder, other).flow)
         except ModelError as error:
             run(model, example)  # raises the same, unless it is the watching that fails
             flow.unsure[model] = f"tracing failed: {str(error).splitlines()[0]}"
     return flow
 
 
-def _ways(model: nn.Module, example: Example, is_layer: Callable[[nn.Module], bool]) -> Iterator[DataFlow]:
+def _ways(model: nn.Module, example: Example, new_recorder: Callable[..., _Recorder]) -> Iterator[DataFlow]:
     """Yield the data flow of an example's own run, then of runs in which conditions on sizes come out otherwise."""
-    first = _record(model, example, is_layer)
+    first = _record(new_recorder, example)
     yield first.flow
     waiting = first.alternatives(0)
     guards = set()  # conditions that raise on the spot if they come out otherwise: there is but one way behind them
@@ -91,7 +99,7 @@ def _ways(model: nn.Module, example: Example, is_layer: Callable[[nn.Module], bo
         if runs == MOST_RUNS:
             yield DataFlow(unsure={model: f"sizes decide too often, among others at {turned.condition.place}"})
             return
-        recorder = _Recorder(model, is_layer, laid_down)
+        recorder = new_recorder(laid_down)
         try:
             recorder.record(example)
         except ModelError:
@@ -105,8 +113,8 @@ def _ways(model: nn.Module, example: Example, is_layer: Callable[[nn.Module], bo
         runs += 1
 
 
-def _record(model: nn.Module, example: Example, is_layer: Callable[[nn.Module], bool]) -> _Recorder:
-    recorder = _Recorder(model, is_layer, [])
+def _record(new_recorder: Callable[..., _Recorder], example: Example) -> _Recorder:
+    recorder = new_recorder([])
     recorder.record(example)
     return recorder
 
@@ -123,19 +131,26 @@ class _Decision:
 class _Recorder(TorchFunctionMode):
     """Writes down one run, in which the conditions on sizes come out as laid down, the last of these otherwise."""
 
-    def __init__(self, model: nn.Module, is_layer: Callable[[nn.Module], bool], laid_down: Sequence[_Decision]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        is_layer: Callable[[nn.Module], bool],
+        gradients: bool,
+        laid_down: Sequence[_Decision],
+    ) -> None:
         super().__init__()
         outcomes = [d.condition.outcome for d in laid_down[:-1]] + [not d.condition.outcome for d in laid_down[-1:]]
         self.decider = Decider(outcomes, lambda c: self.decisions.append(_Decision(c, self._module, self.clock)))
         self.decisions: list[_Decision] = []
         self.clock = 0  # operations so far
         self.flow = DataFlow()
-        self._model, self._is_layer = model, is_layer
+        self._model, self._is_layer, self._gradients = model, is_layer, gradients
         self._names = {module: name or "the model" for name, module in model.named_modules()}
         self._watched = {m for m in self._names if any(hook_tables(m)[:2])}  # by hooks of the user's
         self._own = {id(t) for t in (*model.parameters(), *model.buffers())}
         self._values: dict[int, tuple[ref[Tensor], Value]] = {}
         self._stack: list[nn.Module] = []
+        self._starts: list[int] = []  # when they began
         self._call: Call | None = None  # of the layer whose inside is running
         self._depth = 0  # of the stack where that layer is
         self._in_function = False
@@ -165,7 +180,7 @@ class _Recorder(TorchFunctionMode):
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        with _Beneath(self), self:
+        with torch.set_grad_enabled(self._gradients), _Beneath(self), self:
             yield
 
     @property
@@ -214,13 +229,16 @@ class _Recorder(TorchFunctionMode):
             self.flow.unsure.setdefault(self._module, f"{what} decide: {name.strip('_')} at {place()}")
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        caller = Caller(self._stack[-1], self._starts[-1], calling_code()) if self._stack else None
         self._stack.append(module)
+        self._starts.append(self.clock)
         if self._call is not None:
             return
         self.clock += 1
         if self._is_layer(module):
             self._depth = len(self._stack)
-            self._call = Call(self._names[module], layer=module, bare=len(args) == 1 and not kwargs)
+            self._call = Call(self._names[module], layer=module, caller=caller)
+            self._call.bare = len(args) == 1 and not kwargs
             self.flow.calls.setdefault(module, []).append(self._call)
             if any(id(t) not in self._own for t in (*module.parameters(), *module.buffers())):
                 self.flow.unsure.setdefault(module, "is also called with other parameters than its own")
@@ -232,6 +250,7 @@ class _Recorder(TorchFunctionMode):
 
     def _leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         self._stack.pop()
+        self._starts.pop()
         if self._call is not None:
             if len(self._stack) < self._depth:
                 self._give(tensors_in(output), self._call, from_input=True)

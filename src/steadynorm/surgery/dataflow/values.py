@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Call", "DataFlow", "End", "Value", "feature_numbers"]
+__all__ = ["Call", "Caller", "DataFlow", "End", "Value", "feature_numbers"]
 
 
 @dataclass(eq=False, slots=True)
@@ -22,6 +23,18 @@ class Value:
     producer: Call | None = None
     uses: list[tuple[Call, int]] = field(default_factory=list)
     """The calls that take it, each with the place among what it takes; a layer's input has place 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """From where a layer is called."""
+
+    module: nn.Module
+    """Whose forward runs."""
+    start: int
+    """Which of its calls this is: the time at which that began."""
+    code: CodeType
+    """The function that has the call in it: the module's forward itself, or what that calls."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +53,8 @@ class Call:
     """The same call on another tensor of the input's shape, if all it does is to move or copy elements."""
     bare: bool = True
     """Of a layer: it was given its input by position, and nothing else."""
+    caller: Caller | None = None
+    """Of a layer that the forward of a module calls."""
 
     def __str__(self) -> str:
         return f"{self.name} in {self.inside}" if self.inside else self.name

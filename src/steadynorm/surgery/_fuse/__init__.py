@@ -1,0 +1,1 @@
+"""Activations and residual additions taken into the batch norms before them."""
