@@ -44,6 +44,7 @@ __all__ = [
     "hook_tables",
     "is_view",
     "module_tables",
+    "operators_are_seen",
     "parameters_of",
     "plain",
     "plain_name",
@@ -89,6 +90,15 @@ def plain() -> bool:
         return False
     # the compiler's own tracing is another matter, and could not look at these
     return torch.compiler.is_compiling() or not (torch._C._len_torch_dispatch_stack() or torch._C._is_tracing())
+
+
+def operators_are_seen() -> bool:
+    """Tell whether a tracer, a compiler, a transform or forward-mode AD looks at each operator that runs.
+
+    As :func:`plain`, but that it takes no offence at dispatch modes: for an operator that changes its arguments and
+    returns nothing, of which they have nothing to know.
+    """
+    return torch.compiler.is_compiling() or is_transformed() or forward_ad._current_level >= 0 or torch._C._is_tracing()
 
 
 def is_transformed() -> bool:

@@ -9,6 +9,7 @@ from .by_moments import batch_norm_by_moments
 from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
 from .operators import INVERTIBLE, moments
+from .running import move
 
 __all__ = [
     "INVERTIBLE",
@@ -20,6 +21,7 @@ __all__ = [
     "load",
     "loaded",
     "moments",
+    "move",
     "normalize",
     "ready",
     "status",

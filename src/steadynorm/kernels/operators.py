@@ -12,6 +12,7 @@ numbers, :data:`ACTIVATION_NUMBERS`.
 ``normalize``       y by given mean and variance, and the statistics that they are
 ``backward``        dx, dz, dγ, dβ of them all; z is computed anew
 ``moments``         mean and biased variance alone, (2, C) in float64
+``move``            running statistics moved in place towards given ones; on every device (``running.py``)
 ``backward_apply``  dx alone, by dγ and dβ that were summed elsewhere too
 ``batch_norm``      for tracers, since it is differentiable and changes nothing: y, statistics, biased variance
 ``inference``       for tracers, ``normalize`` that is differentiable
@@ -50,6 +51,8 @@ for _schema in (
     f"normalize(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
     f"backward({_GRADIENT}, bool constant, bool want_dx, bool want_dz) -> (Tensor, Tensor, Tensor, Tensor)",
     "moments(Tensor x) -> Tensor",
+    "move(Tensor(a!) running_mean, Tensor(b!) running_var, Tensor(c!) num_batches_tracked, Tensor(d!) skipped_updates, "
+    "Tensor mean, Tensor var, Tensor? count, bool bessel, float? momentum) -> ()",
     f"backward_apply({_GRADIENT}, Tensor dgamma, Tensor dbeta, float count) -> Tensor",
     f"batch_norm(Tensor x, {_PARTNERS}, float eps, int activation) -> (Tensor, Tensor, Tensor)",
     f"inference(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
@@ -97,6 +100,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "normalize": _forward_shapes,
     "backward": _backward_shapes,
     "moments": lambda x: x.new_empty((2, x.shape[1]), dtype=torch.float64),
+    "move": lambda *_: None,
     "backward_apply": lambda dy, x, *_: _like(x),
     "batch_norm": lambda x, *_: (*_forward_shapes(x), _statistics(x, x.shape[1])),
     "inference": _forward_shapes,

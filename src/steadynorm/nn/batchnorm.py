@@ -127,7 +127,7 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             if self.inplace and residual is None and may_be_overwritten(x):
                 return kernels.batch_norm_in_place(x, *affine, moving, self.momentum, eps, activation)
             return kernels.batch_norm(x, residual, *affine, moving, self.momentum, eps, activation)
-        mean = var = present = None
+        mean = var = count = None
         if mask is not None:
             if code == "kernel":
                 given = moments(x, mask)
@@ -135,7 +135,7 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             else:
                 y, given = functional.batch_norm(x, *wide_affine(*affine), eps=eps, mask=mask)
                 y = finish(y, residual, activation)
-            mean, var, present = given.mean, given.unbiased_var, given.count > 0
+            mean, var, count = given.mean, given.var, given.count
         elif code == "traced kernel":
             y, mean, var = kernels.batch_norm_traced(x, residual, *affine, eps, activation)
             n = x.numel() // x.shape[1]
@@ -152,7 +152,7 @@ class BatchNormBase(NormBase, TorchBatchNorm):
                 raise _transformed(self, error) from error
             y = finish(y, residual, activation)
         if moving is not None and mean is not None and var is not None:
-            move(moving, x, mean, var, self.momentum, present)
+            move(moving, x, mean, var, self.momentum, count=count, bessel=count is not None)
         return y
 
     def _running_statistics(self) -> RunningStatistics | None:

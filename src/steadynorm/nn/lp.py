@@ -40,9 +40,8 @@ class LpBatchNormBase(MethodBase):
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
         return lp_batch_norm(x, *affine, p=self.p, centred=self.centred, eps=self.eps, mask=mask)
 
-    def _stored(self, moments: Moments) -> tuple[Tensor, Tensor]:
-        is_variance = self.p == 2 and self.centred
-        return moments.mean, moments.unbiased_var if is_variance else moments.var
+    def _stored(self, moments: Moments) -> tuple[Tensor, Tensor, bool]:
+        return moments.mean, moments.var, self.p == 2 and self.centred
 
 
 class LpBatchNorm1d(LpBatchNormBase, BatchNorm1d):

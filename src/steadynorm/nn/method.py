@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .batchnorm import BatchNormBase
@@ -21,14 +20,14 @@ class MethodBase(BatchNormBase):
         """Normalize by the batch; return y, and what :meth:`_stored` takes the running statistics from."""
         raise NotImplementedError
 
-    def _stored(self, moments: Any) -> tuple[Tensor, Tensor]:
-        """Return what is averaged into the running mean and variance."""
-        return moments.mean, moments.unbiased_var
+    def _stored(self, moments: Any) -> tuple[Tensor, Tensor, bool]:
+        """Return what is averaged into the running mean and variance, and whether that is a biased variance."""
+        return moments.mean, moments.var, True
 
     def _normalize_by_batch(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         y, moments = self._transform(x, wide_affine(self.weight, self.bias), mask)
         running = self._running_statistics()
         if running is not None and not self._pauses and not is_recomputation():
-            with torch.no_grad():
-                move(running, x, *self._stored(moments), self.momentum, moments.count > 0)
+            mean, var, bessel = self._stored(moments)
+            move(running, x, mean, var, self.momentum, count=moments.count, bessel=bessel)
         return finish(y, residual, self.activation)

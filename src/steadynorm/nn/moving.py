@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from .. import functional
+from .. import kernels
 from .._torch import autograd_runs
 from ..functional import RunningStatistics
 
-__all__ = ["is_recomputation", "move", "move_towards"]
+__all__ = ["is_recomputation", "move"]
 
 
 def is_recomputation() -> bool:
@@ -21,21 +21,18 @@ def is_recomputation() -> bool:
 
 
 def move(
-    running: RunningStatistics, x: Tensor, mean: Tensor, var: Tensor, momentum: float | None, present: Tensor | None
+    running: RunningStatistics,
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float | None,
+    *,
+    count: Tensor | None = None,
+    bessel: bool = False,
 ) -> None:
-    """Move running statistics, in place, towards those of the batch x."""
+    """Move running statistics, in place, towards those of the batch x; the rest as :func:`steadynorm.kernels.move`."""
     if x.numel() == 0:  # nothing to average; torch counts the batch, and with equal weights that would be wrong
         if momentum is not None:
             running.num_batches_tracked.add_(1)
         return
-    move_towards(running, mean, var, momentum, present)
-
-
-@torch.no_grad()
-def move_towards(
-    running: RunningStatistics, mean: Tensor, var: Tensor, momentum: float | None, present: Tensor | None
-) -> None:
-    """Move running statistics, in place, towards given ones."""
-    moved = functional.update_running_statistics(running, mean, var, momentum=momentum, present=present)
-    for buffer, value in zip(running, moved, strict=True):
-        buffer.copy_(value)
+    kernels.move(running, mean, var, momentum, count=count, bessel=bessel)

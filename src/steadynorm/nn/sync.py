@@ -15,7 +15,7 @@ from ._sync.operators import batch_norm_by_joined_moments
 from .batchnorm import BatchNormBase
 from .dispatch import code_for, moments
 from .finishing import finish, wide_affine
-from .moving import is_recomputation, move_towards
+from .moving import is_recomputation
 from .naming import describe
 
 __all__ = ["SyncBatchNorm"]
@@ -144,8 +144,8 @@ class SyncBatchNorm(BatchNormBase):
             y = batch_norm_by_joined_moments(x, *wide_affine(self.weight, self.bias), joined, self.eps, reduce)
             y = finish(y, residual, self.activation)
         if running is not None and not self._pauses and not is_recomputation():
-            present = joined.count > 0
-            move_towards(running, joined.mean, joined.unbiased_var, self.momentum, present.to(joined.mean.device))
+            count, mean, var = joined
+            kernels.move(running, mean, var, self.momentum, count=count, bessel=True)
         return y
 
 

@@ -44,8 +44,8 @@ class WhiteningBase(MethodBase):
         options: dict[str, Any] = {"groups": self.groups, "iterations": self.iterations, "eps": self.eps}
         return whitening_norm(x, *affine, **options, mask=mask)
 
-    def _stored(self, moments: Covariance) -> tuple[Tensor, Tensor]:
-        return moments.mean, moments.unbiased_cov.reshape(self.num_features, -1)
+    def _stored(self, moments: Covariance) -> tuple[Tensor, Tensor, bool]:
+        return moments.mean, moments.cov.view(self.num_features, -1), True
 
     def _constants(self) -> tuple[Any, ...]:
         return self.running_mean, self.running_cov, self.weight, self.bias

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import kernels
 from ..errors import ModelError
 from ..functional import Moments, RunningStatistics, batch_moments, merge_moments
-from ..nn.moving import is_recomputation, move_towards
+from ..nn.moving import is_recomputation
 from .layers import layers_of
 from .pause import paused_statistics
 from .watch import given_to, hooked
@@ -85,4 +86,4 @@ def _update(module: Any, moments: Moments) -> None:
         mean.new_zeros((), dtype=torch.int64) if tracked is None else tracked,
         torch.zeros_like(mean, dtype=torch.int64) if skipped is None else skipped,
     )
-    move_towards(running, moments.mean, moments.unbiased_var, module.momentum, moments.count > 0)
+    kernels.move(running, moments.mean, moments.var, module.momentum, count=moments.count, bessel=True)

@@ -1,6 +1,7 @@
 // The operators of kernels/operators.py for the CPU, against torch's stable ABI: schemas and gradients are there.
 #include <torch/csrc/stable/library.h>
 
+#include <limits>
 #include <tuple>
 
 #include "kernels.h"
@@ -65,13 +66,13 @@ struct MaybeRunning {
   }
 
   // Before anything is computed.
-  void check(int64_t c, size_t number_size) const {
+  void check(int64_t c, size_t number_size, int64_t vars) const {
     if (!mean && !var && !batches && !skipped) return;
     STD_TORCH_CHECK(mean && var && batches && skipped, "running statistics must be given all four, or none");
     const auto holds = [](const Tensor& t, int64_t numbers, size_t size) {
       return t.numel() == numbers && t.is_contiguous() && size_t(t.element_size()) == size;
     };
-    STD_TORCH_CHECK(holds(*mean, c, number_size) && holds(*var, c, number_size),
+    STD_TORCH_CHECK(holds(*mean, c, number_size) && holds(*var, vars, number_size),
                     "running statistics must hold a number for each feature, float32, or float64 as the input is");
     STD_TORCH_CHECK(holds(*batches, 1, 8) && holds(*skipped, c, 8),
                     "the number of batches must be an int64, skipped updates an int64 for each feature");
@@ -83,7 +84,7 @@ template <class T>
 std::vector<Moments> by_batch(const Operands<T>& operands, const Maybe& weight, const Maybe& bias,
                               const MaybeRunning& running, double eps, const Tensor& y, const Tensor& statistics) {
   const int64_t c = operands.in.layout.c;
-  running.check(c, sizeof(arithmetic<T>));
+  running.check(c, sizeof(arithmetic<T>), c);
   auto affine = affine_of<T>(weight, bias, c);
   auto batch = normalize_by_batch<T>(operands.in, affine, statistics_of<T>(statistics, c), eps, data<T>(y));
   running.update<arithmetic<T>>(batch);
@@ -158,6 +159,26 @@ Tensor moments(const Tensor& input) {
   });
 }
 
+void move(const Tensor& running_mean, const Tensor& running_var, const Tensor& batches, const Tensor& skipped,
+          const Tensor& mean, const Tensor& var, const Maybe& count, bool bessel, std::optional<double> momentum) {
+  with_type(running_mean, [&](auto* type) {
+    using A = std::remove_pointer_t<decltype(type)>;
+    if constexpr (std::is_same_v<A, arithmetic<A>>) {
+      const int64_t c = running_mean.numel();
+      MaybeRunning{running_mean, running_var, batches, skipped, momentum}.check(c, sizeof(A), running_var.numel());
+      const double n = count ? vector_of<double>(count, 1, 0)[0] : 1;
+      if (n == 0) return;
+      auto means = vector_of<A>(mean, c, 0), vars = vector_of<A>(var, running_var.numel(), 0);
+      if (bessel)
+        for (A& v : vars) v *= n > 1 ? A(n / (n - 1)) : std::numeric_limits<A>::quiet_NaN();
+      Running<A>{data<A>(running_mean), data<A>(running_var), data<int64_t>(batches), data<int64_t>(skipped), momentum}
+          .move(means, vars);
+    } else {
+      STD_TORCH_CHECK(false, "running statistics must be float32 or float64");
+    }
+  });
+}
+
 std::tuple<Tensor, Tensor> normalize_by(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
                                         const Tensor& mean, const Tensor& var, double eps, int64_t activation) {
   return with_type(x, [&](auto* type) {
@@ -218,6 +239,7 @@ Tensor backward_apply_to(const Tensor& gradient, const Tensor& input, const Mayb
 
 STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("moments", TORCH_BOX(&steadynorm::moments));
+  library.impl("move", TORCH_BOX(&steadynorm::move));
   library.impl("forward", TORCH_BOX(&steadynorm::forward));
   library.impl("forward_", TORCH_BOX(&steadynorm::forward_in_place));
   library.impl("batch_norm", TORCH_BOX(&steadynorm::batch_norm));

@@ -55,13 +55,20 @@ template <class A> struct Running {
   std::optional<double> momentum;
 
   void update(const std::vector<Moments>& batch) const {
-    const int64_t c = batch.size();
-    std::vector<A> unbiased(c);
+    std::vector<A> means, vars;
+    for (const Moments& of : batch) means.push_back(A(of.mean)), vars.push_back(A(of.square / (of.count - 1)));
+    move(means, vars);
+  }
+
+  // Towards a mean and a variance, or a row of covariances, for each feature.
+  void move(const std::vector<A>& means, const std::vector<A>& vars) const {
+    const int64_t c = means.size(), row = c == 0 ? 0 : vars.size() / c;
     std::vector<char> usable(c);
     bool all = true;
     for (int64_t i = 0; i < c; ++i) {
-      unbiased[i] = A(batch[i].square / (batch[i].count - 1));
-      usable[i] = std::isfinite(A(batch[i].mean) + unbiased[i]);
+      A sum = means[i];
+      for (int64_t k = i * row; k < (i + 1) * row; ++k) sum += vars[k];
+      usable[i] = std::isfinite(sum);
       skipped[i] += !usable[i];
       all &= bool(usable[i]);
     }
@@ -70,8 +77,8 @@ template <class A> struct Running {
     if (batches) ++*batches;
     for (int64_t i = 0; i < c; ++i) {
       if (!usable[i]) continue;
-      mean[i] = lerp(mean[i], A(batch[i].mean), a);
-      var[i] = lerp(var[i], unbiased[i], a);
+      mean[i] = lerp(mean[i], means[i], a);
+      for (int64_t k = i * row; k < (i + 1) * row; ++k) var[k] = lerp(var[k], vars[k], a);
     }
   }
 
