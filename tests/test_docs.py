@@ -22,6 +22,8 @@ def test_code_blocks(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        alone = not block.startswith("# goes on from above\n")  # what a reader copies by itself runs by itself
+        names = {} if alone else names
         exec(compile(block, str(page), "exec"), names)
 
 
