@@ -62,7 +62,7 @@ def test_every_claim_has_its_words_and_numbers(browser: Browser, page_file: Path
         section = page.locator("section:target")
         assert section.locator(".verdict strong").inner_text() == "refuted"
         assert "It is 3.1." in section.locator(".reading").inner_text()
-        assert section.locator("h2").inner_text() == "A made-up <sentence> & its claim"
+        assert section.locator("h2").inner_text() == "Refuted: A made-up <sentence> & its claim"
         assert "steadynorm reproduce made/down --preset smoke" in section.text_content()
         assert "1 refuted" in page.locator("header .reading").inner_text()
         assert "A made-up correction." in page.locator("main").inner_text()
