@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from method_inputs import EPS, HERE
 from steadynorm import functional
-from steadynorm.errors import ArgumentError, DtypeError
+from steadynorm.errors import ArgumentError, DtypeError, ShapeError
 from steadynorm.functional.complex import as_pairs, from_pairs, inverse_root_of_pairs
 
 
@@ -91,14 +91,22 @@ def test_the_closed_root_is_that_of_the_eigenvalues():
         inverse_root_of_pairs(cov, eps=-1)
 
 
-@pytest.mark.parametrize("axis", [1, -1])
-def test_pairs_and_back(axis):
-    x = drawn(0, 2, 3, 4)
-    pairs = as_pairs(x, axis)
-    assert pairs.shape[axis] == 2 * x.shape[axis]
-    assert torch.equal(from_pairs(pairs, axis), x)
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 4, 5)])
+@pytest.mark.parametrize("last", [False, True])
+def test_pairs_and_back(shape, last):
+    x = drawn(0, *shape)
+    pairs = as_pairs(x, last=last)
+    axis = -1 if last else 1
+    first, second = pairs.movedim(axis, 0)[::2], pairs.movedim(axis, 0)[1::2]
+    assert torch.equal(torch.complex(first, second), x.movedim(axis, 0))
+    assert torch.equal(from_pairs(pairs, last=last), x)
 
 
-def test_real_input_is_refused():
+def test_what_is_no_complex_feature_is_refused():
+    mean, cov = torch.zeros(6), torch.eye(2).expand(3, 2, 2)
     with pytest.raises(DtypeError, match="needs a complex tensor"):
         functional.complex_batch_norm(torch.randn(4, 3), eps=1e-5)
+    with pytest.raises(DtypeError, match="needs a complex tensor"):
+        functional.complex_normalize(torch.randn(4, 3), mean, cov, eps=1e-5)
+    with pytest.raises(ShapeError, match="the input must have shape"):
+        functional.complex_batch_norm(drawn(0, 4), eps=1e-5)

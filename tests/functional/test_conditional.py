@@ -10,6 +10,7 @@ import oracles
 from method_inputs import EPS, HERE, hidden
 from steadynorm import functional
 from steadynorm.errors import ArgumentError, DtypeError, ShapeError
+from steadynorm.functional.conditional import check_classes, scale_by_class
 from strategies import masked_inputs
 
 
@@ -71,3 +72,20 @@ def test_gradcheck():
 def test_classes_are_checked(classes, error, message):
     with pytest.raises(error, match=message):
         functional.conditional_batch_norm(torch.randn(4, 3), torch.ones(3, 3), classes=classes, eps=1e-5)
+
+
+def test_classes_are_checked_for_beta_alone():
+    with pytest.raises(ArgumentError, match="from 0 to 2, received 3"):
+        functional.conditional_batch_norm(torch.randn(4, 3), None, torch.ones(3, 3), classes=3, eps=1e-5)
+
+
+def test_an_empty_batch_has_no_class():
+    none = torch.zeros(0, dtype=torch.long)
+    y, _ = functional.conditional_batch_norm(torch.randn(0, 3), torch.ones(3, 3), classes=none, eps=1e-5)
+    assert y.shape == (0, 3)
+
+
+def test_where_values_are_not_looked_at_the_last_class_is_not_taken_for_minus_one():
+    check_classes(torch.empty(4, dtype=torch.long, device="meta"), torch.randn(4, 3), 3)  # as on a device: no wait
+    with pytest.raises(IndexError):
+        scale_by_class(torch.randn(2, 3), torch.ones(3, 3), None, torch.tensor([0, -1]))

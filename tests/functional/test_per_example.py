@@ -43,6 +43,21 @@ def test_layer_norm_over_positions_leaves_the_padding_out(seed, eps):
         assert_close(whole[i, :length], F.layer_norm(x[i, :length], (length, 4), eps=eps), **HERE)
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5), (3, 4, 5, 2), (3, 4, 2, 5, 2)])
+def test_every_number_of_axes(shape):
+    x, gamma, beta = torch.randn(shape).double(), torch.randn(4).double(), torch.randn(4).double()
+    assert_close(functional.group_norm(x, 2, gamma, beta, eps=0.1), F.group_norm(x, 2, gamma, beta, 0.1))
+    last = x.movedim(1, -1)
+    assert_close(functional.layer_norm(last, (4,), gamma, beta, eps=0.1), F.layer_norm(last, (4,), gamma, beta, 0.1))
+
+
+def test_what_is_hidden_is_0_whatever_beta_is():
+    x, mask = torch.randn(2, 3, 4), torch.tensor([[[True], [False], [True]]])
+    y = functional.layer_norm(x, (4,), torch.full((4,), 2.0), torch.full((4,), 3.0), eps=1e-5, mask=mask)
+    assert (y[:, 1] == 0).all()
+    assert_close(y[:, ::2], 2 * F.layer_norm(x, (4,))[:, ::2] + 3)
+
+
 def test_gradcheck():
     x = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
     gamma, beta = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -65,6 +80,13 @@ def test_arguments():
     x = torch.randn(2, 4, 5)
     with pytest.raises(ArgumentError, match="num_groups must divide the 4 features, received 3"):
         functional.group_norm(x, 3, eps=1e-5)
+    for groups in (0, -1):
+        with pytest.raises(ArgumentError, match=f"received {groups}"):
+            functional.group_norm(x, groups, eps=1e-5)
+    with pytest.raises(ArgumentError, match="eps must be 0 or more"):
+        functional.group_norm(x, 2, eps=-1.0)
+    with pytest.raises(ShapeError, match="the input must have shape"):
+        functional.group_norm(torch.randn(4), 2, eps=1e-5)
     with pytest.raises(ShapeError, match=r"must broadcast to \(N, 1, \*S\)"):
         functional.group_norm(x, 2, eps=1e-5, mask=torch.ones(2, 4, 5).bool())
     with pytest.raises(ShapeError, match=r"the last axes must be \(4,\)"):

@@ -62,8 +62,7 @@ def normalize_pairs(
     """Do the same to real features in pairs, (N, 2C, *S)."""
     matrix = inverse_root_of_pairs(cov, eps=eps)
     if gamma is not None:
-        rr, ii, ri = gamma.to(matrix.dtype).unbind(-1)
-        matrix = torch.stack([torch.stack([rr, ri], -1), torch.stack([ri, ii], -1)], -2) @ matrix
+        matrix = _symmetric(*gamma.to(matrix.dtype).T) @ matrix
     return whiten(x, mean, matrix, None, None if beta is None else beta.reshape(-1).to(matrix.dtype))
 
 
@@ -80,25 +79,29 @@ def inverse_root_of_pairs(cov: Tensor, *, eps: float) -> Tensor:
     Raises: ArgumentError for an ε below 0.
     """
     check_eps(eps)
-    wide = cov.double()
-    rr, ii, ri = wide[:, 0, 0] + eps, wide[:, 1, 1] + eps, wide[:, 0, 1]
+    rr, ri, _, ii = cov.double().flatten(1).T
+    rr, ii = rr + eps, ii + eps
     s = (rr * ii - ri.square()).sqrt()
     t = (rr + ii + 2 * s).sqrt()
-    rows = [torch.stack([ii + s, -ri], -1), torch.stack([-ri, rr + s], -1)]
-    return (torch.stack(rows, -2) / (s * t)[:, None, None]).to(cov.dtype)
+    return (_symmetric(ii + s, rr + s, -ri) / (s * t)[:, None, None]).to(cov.dtype)
 
 
-def as_pairs(x: Tensor, axis: int = 1) -> Tensor:
-    """Return complex features as twice as many real ones: real and imaginary part of each in a row."""
+def _symmetric(rr: Tensor, ii: Tensor, ri: Tensor) -> Tensor:
+    """Return (C, 2, 2) matrices from their entries."""
+    return torch.stack([rr, ri, ri, ii]).T.reshape(-1, 2, 2)
+
+
+def as_pairs(x: Tensor, *, last: bool = False) -> Tensor:
+    """Return complex features, on the second axis or the last, as twice as many real ones: both parts in a row."""
     pairs = torch.view_as_real(x)
-    return pairs.flatten(-2) if axis == -1 else pairs.movedim(-1, 2).flatten(1, 2)
+    return pairs.flatten(-2) if last else pairs.movedim(-1, 2).flatten(1, 2)
 
 
-def from_pairs(x: Tensor, axis: int = 1) -> Tensor:
+def from_pairs(x: Tensor, *, last: bool = False) -> Tensor:
     """Return what :func:`as_pairs` has made real as complex features."""
-    features = x if axis == -1 else x.movedim(1, -1)
+    features = x if last else x.movedim(1, -1)
     complex = torch.view_as_complex(features.reshape(*features.shape[:-1], -1, 2).contiguous())
-    return complex if axis == -1 else complex.movedim(-1, 1)
+    return complex if last else complex.movedim(-1, 1)
 
 
 def check_complex(x: Tensor) -> None:

@@ -50,7 +50,7 @@ def scale_by_class(
         if table is not None:
             # (C,), or (N, C); an index would take -1 for the last class where values are not looked at
             v = F.embedding(classes.long(), table) if isinstance(classes, Tensor) else table[classes]
-            y = with_it(y, v.reshape(*([1] * (2 - v.dim())), *v.shape, *[1] * (y.dim() - 2)))
+            y = with_it(y, v.reshape(*v.shape, *[1] * (y.dim() - 2)))
     return shown(y, mask)
 
 

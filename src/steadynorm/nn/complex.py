@@ -89,9 +89,9 @@ class ComplexBatchNormBase(WhiteningBase):
                 f"the input must have {self.groups} complex features, received {x.shape[self.channel_axis]}\nThe layer "
                 f"is {describe(self)}."
             )
-        axis = self.channel_axis
-        y = super().forward(as_pairs(x, axis), None if residual is None else as_pairs(residual, axis), mask)
-        return from_pairs(y, axis)
+        last = self.channel_axis == -1
+        y = super().forward(as_pairs(x, last=last), None if residual is None else as_pairs(residual, last=last), mask)
+        return from_pairs(y, last=last)
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Covariance]:
         moments = batch_covariance(x, groups=self.groups, mask=mask)

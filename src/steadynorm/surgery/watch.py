@@ -119,7 +119,7 @@ def given_to(layer: nn.Module, args: Any, kwargs: Any) -> tuple[Tensor, Tensor |
     if mask is None and "mask" in signature.parameters and masking.open_blocks:
         mask = masking.mask_for(layer, x, getattr(layer, "channel_axis", 1))
     if x.is_complex():
-        x = as_pairs(x, getattr(layer, "channel_axis", 1))
+        x = as_pairs(x, last=getattr(layer, "channel_axis", 1) == -1)
     if getattr(layer, "channel_axis", 1) == 1:
         return x, mask
     return features_second(x), None if mask is None else features_second(mask)
