@@ -79,7 +79,7 @@ def inverse_root_of_pairs(cov: Tensor, *, eps: float) -> Tensor:
     Raises: ArgumentError for an ε below 0.
     """
     check_eps(eps)
-    rr, ri, _, ii = cov.double().flatten(1).T
+    rr, ri, _, ii = cov.double().flatten(1).T.unbind()
     rr, ii = rr + eps, ii + eps
     s = (rr * ii - ri.square()).sqrt()
     t = (rr + ii + 2 * s).sqrt()
