@@ -40,6 +40,7 @@ LAB = {
     "upgrade": {"curves"},
     "records": {"upgrade"},
     "runs": {"data", "network"},
+    "stream": {"runs"},
     "claim": {"records", "runs"},
     "claims": {"claim", "records", "runs", "data", "network", "table", "curves"},
     "catalogue": {"claims", "claim", "records", "runs", "upgrade"},

@@ -35,13 +35,18 @@ def batch_indices(step: int, examples: int, batch_size: int, shuffling: Shufflin
     return members[(torch.arange(batch_size) + position * batch_size) % examples]
 
 
-def distort_(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def distort_(x: Tensor, strength: float, draws: Tensor) -> Tensor:
     """Change contrast and brightness of every image of the batch, in place.
 
     Each image (of unit standard deviation over the data set) is scaled about its mean by U(1-strength, 1+strength) and
     shifted by U(-strength, strength).
+
+    Args:
+        x: (N, C, H, W).
+        strength: of both.
+        draws: (2, N), uniform on [0, 1).
     """
-    contrast, brightness = (torch.rand(2, len(x), 1, 1, 1, generator=generator) * 2 - 1) * strength
+    contrast, brightness = (draws[:, :, None, None, None] * 2 - 1) * strength
     mean = x.mean((1, 2, 3), keepdim=True)
     return x.sub_(mean).mul_(1 + contrast).add_(mean + brightness)
 
@@ -71,8 +76,8 @@ class InMemory:
         recipe = self.recipe
         indices = batch_indices(step, len(self.data.train), recipe.batch_size, recipe.shuffling, self.seed)
         batch = self.data.train[indices]
-        x = distort_(self.input(batch), recipe.distortion, generator(self.seed, DISTORTION, step))
-        return x, batch.labels
+        draws = torch.rand(2, len(batch), generator=generator(self.seed, DISTORTION, step))
+        return distort_(self.input(batch), recipe.distortion, draws), batch.labels
 
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """Yield the validation part."""
