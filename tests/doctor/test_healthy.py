@@ -59,7 +59,7 @@ def test_networks_of_the_field(name):
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 def test_the_ladders_network(activation):
     batches = [(x[:, :1], y) for x, y in digits(8)]
-    options = NetworkOptions(10, 1, "small", Fraction(1, 8), activation=activation)
+    options = NetworkOptions(10, 1, "small", width=Fraction(1, 8), activation=activation)
     model = train(Network(options, torch.Generator().manual_seed(1)), batches, 60)
     for training in (True, False):
         diagnosis = sn.diagnose(model.train(training), batches[:8])

@@ -187,7 +187,8 @@ except sn.errors.MissingExtraError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "figures need altair, which is not installed; run: pip install 'steadynorm[lab]'\n"
+    advice = "run: pip install 'steadynorm[lab]', or in a clone pip install '.[lab]'"
+    assert done.stdout == f"figures need altair, which is not installed; {advice}\n"
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,12 +196,12 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(explain.webbrowser, "open", lambda address: opened.append(address) or len(opened) == 1)
     monkeypatch.chdir(tmp_path)
     assert main(["explain"]) == 0
-    assert capsys.readouterr() == ("explainer.html\n", "")
+    assert capsys.readouterr() == ("explainer.html\n", "computing the figures: some seconds\n")
     assert opened == [(tmp_path / "explainer.html").as_uri()]
     record = tmp_path / "record.json"
     record.write_text(json.dumps(madeup.record()))
     assert main(["explain", "-o", "mine.html", "--record", str(record), "--no-open"]) == 0
-    assert capsys.readouterr() == ("mine.html\n", "")
+    assert capsys.readouterr() == ("mine.html\n", "computing the figures: some seconds\n")
     assert len(opened) == 1
     assert madeup.record()["data"]["name"] in (tmp_path / "mine.html").read_text()
     assert main(["explain"]) == 0
