@@ -41,6 +41,14 @@ class Batches(Protocol):
         """Yield inputs and labels of this rank's share of the validation part."""
         ...
 
+    def place(self, step: int) -> dict[str, Any]:
+        """Return what :meth:`take_up` must know of the data before ``step``: plain data, of all ranks together."""
+        ...
+
+    def take_up(self, place: dict[str, Any], step: int) -> None:
+        """Go on at a step where :meth:`place` was asked, or raise a DataError if these are other data."""
+        ...
+
 
 class Training:
     """The state of one run, which advances a step, evaluates, saves and restores itself.
@@ -51,7 +59,7 @@ class Training:
         recipe: momentum, decay of weights and rate.
         learning_rate: the initial one, with the arm's factor already in it.
         steps: optimizer steps of the whole run, over which the rate halves so often as the recipe says.
-        seed: of dropout.
+        seed: of dropout, whose draws each rank makes for itself.
         execution: how a step is computed.
     """
 
@@ -79,6 +87,7 @@ class Training:
         self.diverged = False
         self.seconds = 0.0
         self.spent = {"data": 0.0, "compute": 0.0}  # of them, since the last look
+        self.seed = seed
         rank = self.execution.ranks.rank
         self.dropout_state = generator(seed, DROPOUT, *([rank] if rank else [])).get_state()
 
@@ -143,26 +152,36 @@ class Training:
         return accuracy
 
     def state(self) -> dict[str, Any]:
-        """Return all that :meth:`take_up` needs: tensors and plain data."""
+        """Return all that :meth:`take_up` needs, of all ranks: tensors and plain data. Every rank must ask."""
         self.execution.agree(self.network)
         return {
             "step": self.step,
             "curve": [list(point) for point in self.curve],
             "diverged": self.diverged,
             "seconds": self.seconds,
-            "dropout_state": self.dropout_state,
+            "dropout_states": self.execution.ranks.gathered(self.dropout_state),
+            "place": self.batches.place(self.step),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
 
     def take_up(self, state: dict[str, Any]) -> None:
-        """Take up a run where :meth:`state` left it."""
+        """Take up a run where :meth:`state` left it.
+
+        With another number of ranks, dropout's draws begin anew on each; all else goes on as it would have.
+        """
+        self.batches.take_up(state["place"], state["step"])
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.diverged, self.seconds = state["step"], state["diverged"], state["seconds"]
         self.curve = [(int(step), float(accuracy)) for step, accuracy in state["curve"]]
-        self.dropout_state, self.best = state["dropout_state"], state["best"]
+        self.best = state["best"]
+        ranks, states = self.execution.ranks, state["dropout_states"]
+        if len(states) == ranks.size:
+            self.dropout_state = states[ranks.rank]
+        else:
+            self.dropout_state = generator(self.seed, DROPOUT, ranks.rank, ranks.size, self.step).get_state()
 
     def save(self, path: Path) -> None:
         """Write the state beside ``path``, and rename it there."""

@@ -144,7 +144,8 @@ class Streamed:
     def place(self, step: int) -> dict[str, Any]:
         """Return where the stream is before ``step``: plain data, from which :meth:`take_up` knows it again."""
         place = self.order.place(step)
-        return {"epoch": place.epoch, "window": place.window, "data": self._fingerprint(), "skipped": self.skipped}
+        skipped = {name: why for one in self.ranks.gathered(self.skipped) for name, why in one.items()}
+        return {"epoch": place.epoch, "window": place.window, "data": self._fingerprint(), "skipped": skipped}
 
     def take_up(self, place: dict[str, Any], step: int) -> None:
         """Go on where :meth:`place` was asked.
