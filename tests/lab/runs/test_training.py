@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steadynorm.errors import DataError
 from steadynorm.lab.claims.ladder._arms import ARMS
 from steadynorm.lab.runs import job as jobs_of_runs
 from steadynorm.lab.runs.batches import batch_indices, distort_
@@ -162,6 +163,14 @@ def test_saves_in_between(tmp_path, monkeypatch):
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8, 9, 10]
     whole = run(JOB, tmp_path / "whole.pt")
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_a_state_of_another_version_is_refused(tmp_path):
+    state = Training(JOB).state()
+    del state["place"]
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(DataError, match=r"state\.pt lacks place; remove it, and the run begins anew"):
+        run(JOB, tmp_path / "state.pt")
 
 
 def test_dropout_goes_on_where_it_was(tmp_path):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ...errors import DataError
 from ...files import write_beside
 from .batches import DROPOUT, generator
 from .execution import Execution
@@ -190,8 +191,17 @@ class Training:
         write_beside(path, lambda beside: beside.write_bytes(whole.getbuffer()))
 
     def restore(self, path: Path) -> None:
-        """Take up a run where :meth:`save` left it."""
-        self.take_up(torch.load(path, weights_only=True))
+        """Take up a run where :meth:`save` left it.
+
+        Raises: DataError for a state that another version saved.
+        """
+        state = torch.load(path, weights_only=True)
+        if missing := {"place", "dropout_states"} - state.keys():
+            raise DataError(
+                f"a state must have been saved by this version, but {path} lacks {min(missing)}; "
+                "remove it, and the run begins anew"
+            )
+        self.take_up(state)
 
 
 def drive(
