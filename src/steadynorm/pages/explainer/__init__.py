@@ -13,6 +13,7 @@ numbers to pixels.
 ``scale``       weights stretched: the same output, a shorter gradient
 ``rate``        the learning rate at which descent fails, on two losses
 ``ladder``      steps to a target accuracy, measured and as published
+``batches``     accuracy against the examples normalized together, for every method
 ==============  ==============================================================
 """
 

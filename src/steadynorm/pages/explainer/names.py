@@ -2,4 +2,4 @@
 
 __all__ = ["NAMES"]
 
-NAMES = ("saturation", "bias", "affine", "gradient", "population", "folding", "scale", "rate", "ladder")
+NAMES = ("saturation", "bias", "affine", "gradient", "population", "folding", "scale", "rate", "ladder", "batches")
