@@ -11,6 +11,7 @@ numbers to pixels.
 ``population``  a population's variance, estimated from batches in four ways
 ``folding``     a convolution and its batch norm melting into one
 ``scale``       weights stretched: the same output, a shorter gradient
+``depth``       how gradients grow from layer to layer at initialization, beside the law
 ``rate``        the learning rate at which descent fails, on two losses
 ``ladder``      steps to a target accuracy, measured and as published
 ``batches``     accuracy against the examples normalized together, for every method

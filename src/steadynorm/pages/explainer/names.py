@@ -2,4 +2,16 @@
 
 __all__ = ["NAMES"]
 
-NAMES = ("saturation", "bias", "affine", "gradient", "population", "folding", "scale", "rate", "ladder", "batches")
+NAMES = (
+    "saturation",
+    "bias",
+    "affine",
+    "gradient",
+    "population",
+    "folding",
+    "scale",
+    "depth",
+    "rate",
+    "ladder",
+    "batches",
+)
