@@ -14,6 +14,7 @@ numbers to pixels.
 ``depth``       how gradients grow from layer to layer at initialization, beside the law
 ``rate``        the learning rate at which descent fails, on two losses
 ``ladder``      steps to a target accuracy, measured and as published
+``landscape``   the loss along the gradient, by two measures
 ``batches``     accuracy against the examples normalized together, for every method
 ==============  ==============================================================
 """

@@ -13,5 +13,6 @@ NAMES = (
     "depth",
     "rate",
     "ladder",
+    "landscape",
     "batches",
 )
