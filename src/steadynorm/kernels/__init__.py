@@ -6,6 +6,7 @@ and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators
 
 from .autograd import batch_norm, batch_norm_traced, normalize
 from .by_moments import batch_norm_by_moments
+from .ghost import ghost_batch_norm
 from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
 from .operators import INVERTIBLE, moments
@@ -18,6 +19,7 @@ __all__ = [
     "batch_norm_in_place",
     "batch_norm_traced",
     "failure",
+    "ghost_batch_norm",
     "load",
     "loaded",
     "moments",

@@ -14,6 +14,9 @@ numbers, :data:`ACTIVATION_NUMBERS`.
 ``moments``         mean and biased variance alone, (2, C) in float64
 ``move``            running statistics moved in place towards given ones; on every device (``running.py``)
 ``backward_apply``  dx alone, by dγ and dβ that were summed elsewhere too
+``ghost``           ``forward`` of every few examples in a row by their own statistics, (pieces, 3, C) of them; the
+                    running statistics move towards those of the whole batch
+``ghost_backward``  ``backward`` of it
 ``batch_norm``      for tracers, since it is differentiable and changes nothing: y, statistics, biased variance
 ``inference``       for tracers, ``normalize`` that is differentiable
 ==================  ==================================================================================================
@@ -54,6 +57,8 @@ for _schema in (
     "move(Tensor(a!) running_mean, Tensor(b!) running_var, Tensor(c!) num_batches_tracked, Tensor(d!) skipped_updates, "
     "Tensor mean, Tensor var, Tensor? count, bool bessel, float? momentum) -> ()",
     f"backward_apply({_GRADIENT}, Tensor dgamma, Tensor dbeta, float count) -> Tensor",
+    f"ghost(Tensor x, {_PARTNERS}, {_RUNNING}, int examples) -> (Tensor, Tensor)",
+    f"ghost_backward({_GRADIENT}, int examples, bool want_dx, bool want_dz) -> (Tensor, Tensor, Tensor, Tensor)",
     f"batch_norm(Tensor x, {_PARTNERS}, float eps, int activation) -> (Tensor, Tensor, Tensor)",
     f"inference(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
 ):
@@ -87,6 +92,11 @@ def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return _like(x), _statistics(x, 3, x.shape[1])
 
 
+def _ghost_shapes(x: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    examples = others[-1]
+    return _like(x), _statistics(x, -(-x.shape[0] // examples), 3, x.shape[1])
+
+
 def _backward_shapes(dy: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *_, want_dx, want_dz = others
     dx, dz = (_like(x) if wanted else x.new_empty((0,)) for wanted in (want_dx, want_dz))
@@ -102,6 +112,8 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "moments": lambda x: x.new_empty((2, x.shape[1]), dtype=torch.float64),
     "move": lambda *_: None,
     "backward_apply": lambda dy, x, *_: _like(x),
+    "ghost": _ghost_shapes,
+    "ghost_backward": _backward_shapes,
     "batch_norm": lambda x, *_: (*_forward_shapes(x), _statistics(x, x.shape[1])),
     "inference": _forward_shapes,
 }

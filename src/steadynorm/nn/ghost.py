@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
+from .. import kernels
 from ..errors import ShapeError
-from ..functional import Moments
+from ..functional import Moments, RunningStatistics
 from ..functional.ghost import check_ghost_batch_size, ghost_batch_norm
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .finishing import Affine
@@ -38,6 +39,10 @@ class GhostBatchNormBase(MethodBase):
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
         return ghost_batch_norm(x, *affine, ghost_batch_size=self.ghost_batch_size, eps=self.eps, mask=mask)
+
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor:
+        what = x, residual, self.weight, self.bias, moving, self.momentum, self.eps, self.activation
+        return kernels.ghost_batch_norm(*what, examples=int(self.ghost_batch_size))
 
     def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
         super()._check_input(x, residual, mask, by_batch)

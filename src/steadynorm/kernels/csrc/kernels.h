@@ -10,6 +10,11 @@ template <class T> struct Inputs {
   const T* x;
   const T* extra;  // forward: the residual; backward: what was saved of it; or null
   int64_t activation;
+
+  // A part of them, which begins at the number `begin`.
+  Inputs at(const Layout& part, int64_t begin) const {
+    return {part, x + begin, extra ? extra + begin : nullptr, activation};
+  }
 };
 
 // The moments of each feature.

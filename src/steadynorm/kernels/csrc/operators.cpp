@@ -55,6 +55,25 @@ template <class T> struct Operands {
   }
 };
 
+// Some examples in a row of a dense batch: how they lie, and where they begin.
+struct Piece {
+  Layout layout;
+  int64_t begin;
+};
+
+std::vector<Piece> pieces_of(const Tensor& x, int64_t examples) {
+  STD_TORCH_CHECK(examples >= 1, "a piece must have at least one example, received ", examples);
+  const int64_t n = x.size(0), each = n == 0 ? 0 : x.numel() / n;
+  std::vector<Piece> pieces;
+  for (int64_t first = 0; first < n; first += examples) {
+    const int64_t count = std::min(examples, n - first);
+    Layout layout = layout_of(x);
+    (layout.n == 1 ? layout.s : layout.n) = (layout.n == 1 ? layout.s : layout.n) / n * count;
+    pieces.push_back({layout, first * each});
+  }
+  return pieces;
+}
+
 // The running statistics of a layer, or none of them.
 struct MaybeRunning {
   Maybe mean, var, batches, skipped;
@@ -89,6 +108,33 @@ std::vector<Moments> by_batch(const Operands<T>& operands, const Maybe& weight, 
   auto batch = normalize_by_batch<T>(operands.in, affine, statistics_of<T>(statistics, c), eps, data<T>(y));
   running.update<arithmetic<T>>(batch);
   return batch;
+}
+
+std::tuple<Tensor, Tensor> ghost(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
+                                 const Maybe& running_mean, const Maybe& running_var, const Maybe& num_batches_tracked,
+                                 const Maybe& skipped_updates, std::optional<double> momentum, double eps,
+                                 int64_t activation, int64_t examples) {
+  return with_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    using A = arithmetic<T>;
+    const Operands<T> operands(x, residual, activation);
+    const int64_t c = operands.in.layout.c;
+    const MaybeRunning running{running_mean, running_var, num_batches_tracked, skipped_updates, momentum};
+    running.check(c, sizeof(A), c);
+    const auto pieces = pieces_of(operands.x, examples);
+    const Tensor y = unfilled_like(operands.x), statistics = new_numbers<T>({int64_t(pieces.size()), 3, c});
+    auto affine = affine_of<T>(weight, bias, c);
+    std::vector<Moments> whole(c);
+    A* of_piece = data<A>(statistics);
+    for (const Piece& piece : pieces) {
+      const auto moments = normalize_by_batch<T>(operands.in.at(piece.layout, piece.begin), affine,
+                                                 {of_piece, c}, eps, data<T>(y) + piece.begin);
+      for (int64_t i = 0; i < c; ++i) whole[i].merge(moments[i]);
+      of_piece += 3 * c;
+    }
+    running.update<A>(whole);
+    return std::tuple(y, statistics);
+  });
 }
 
 std::tuple<Tensor, Tensor> forward(const Tensor& x, const Maybe& residual, const Maybe& weight, const Maybe& bias,
@@ -216,6 +262,42 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward_of(const Tensor& gradient, c
   });
 }
 
+std::tuple<Tensor, Tensor, Tensor, Tensor> ghost_backward(const Tensor& gradient, const Tensor& input,
+                                                          const Maybe& saved, const Maybe& weight, const Maybe& bias,
+                                                          const Tensor& statistics, int64_t activation,
+                                                          int64_t examples, bool want_dx, bool want_dz) {
+  return with_type(input, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    using A = arithmetic<T>;
+    const Operands<T> operands(input, saved, activation);
+    const int64_t c = operands.in.layout.c;
+    const auto pieces = pieces_of(operands.x, examples);
+    STD_TORCH_CHECK(statistics.numel() == int64_t(pieces.size()) * 3 * c && statistics.is_contiguous() &&
+                        statistics.element_size() == sizeof(A),
+                    "statistics must be (pieces, 3, C), float32 or wider, as ghost returned them");
+    const Tensor dy = laid_out_as(gradient, operands.x);
+    const Tensor dx = want_dx ? unfilled_like(operands.x) : empty({0}, dtype_of(input));
+    const Tensor dz = want_dz ? unfilled_like(operands.x) : empty({0}, dtype_of(input));
+    const Tensor dgamma = new_numbers<T>({c}), dbeta = new_numbers<T>({c});
+    auto affine = affine_of<T>(weight, bias, c);
+    std::vector<A> of_gamma(c), of_beta(c);
+    std::vector<double> sums(2 * c);
+    A* of_piece = data<A>(statistics);
+    for (const Piece& piece : pieces) {
+      const Statistics<A> of(of_piece, c);
+      affine.set_all(of);
+      const Gradients<T> out{want_dx ? data<T>(dx) + piece.begin : nullptr, want_dz ? data<T>(dz) + piece.begin : nullptr,
+                             of_gamma.data(), of_beta.data(), false};
+      backward(operands.in.at(piece.layout, piece.begin), static_cast<const T*>(data<T>(dy)) + piece.begin, affine, of,
+               out);
+      for (int64_t i = 0; i < c; ++i) sums[i] += of_gamma[i], sums[c + i] += of_beta[i];
+      of_piece += 3 * c;
+    }
+    std::copy_n(sums.data(), c, data<A>(dgamma)), std::copy_n(sums.data() + c, c, data<A>(dbeta));
+    return std::tuple(dx, dz, dgamma, dbeta);
+  });
+}
+
 Tensor backward_apply_to(const Tensor& gradient, const Tensor& input, const Maybe& saved, const Maybe& weight,
                          const Maybe& bias, const Tensor& statistics, int64_t activation, const Tensor& dgamma,
                          const Tensor& dbeta, double count) {
@@ -247,5 +329,7 @@ STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("normalize", TORCH_BOX(&steadynorm::normalize_by));
   library.impl("inference", TORCH_BOX(&steadynorm::normalize_by));
   library.impl("backward", TORCH_BOX(&steadynorm::backward_of));
+  library.impl("ghost", TORCH_BOX(&steadynorm::ghost));
+  library.impl("ghost_backward", TORCH_BOX(&steadynorm::ghost_backward));
   library.impl("backward_apply", TORCH_BOX(&steadynorm::backward_apply_to));
 }
