@@ -106,3 +106,15 @@ def test_every_place_takes_part_whatever_it_needs():
     y.sum().backward()
     assert len(calls) == 1
     assert calls[0].shape == (2, 3)
+
+
+@numbers
+@pytest.mark.parametrize("residual", [False, True])
+def test_moments_taken_before(activation, residual):
+    inputs = leaves(residual)
+    given = [v for v in inputs if v is not None]
+    dy = torch.randn(5, 3, 4, 2).double()
+    y = kernels.batch_norm_by_moments(*inputs, wholly(inputs[0]), EPS, activation)
+    expected = kernels.batch_norm(*inputs, None, None, EPS, activation)
+    assert_close(y, expected)
+    assert_close(torch.autograd.grad(y, given, dy), torch.autograd.grad(expected, given, dy))

@@ -49,14 +49,15 @@ def draw_noise(x: Tensor, *, dose: float = 1.0, generator: Generator | None = No
     like: Any = {"dtype": wide_dtype(x.dtype), "device": x.device}
     unit = (1, x.shape[1], *[1] * (x.dim() - 2))
 
-    def uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
+    def uniform(shape: tuple[int, ...], low: float | Tensor, width: float) -> Tensor:
         drawn: Tensor = torch.rand(shape, generator=generator, **like)
-        return low + (high - low) * drawn
+        return drawn.mul_(width).add_(low)
 
-    mu = uniform(unit, -SHIFT_OF_UNIT * dose, SHIFT_OF_UNIT * dose)
-    sigma = uniform(unit, 1.0, 1 + SCALE_OF_UNIT * dose)
-    m = mu + uniform(x.shape, -SPREAD * dose, SPREAD * dose)
-    s = sigma + SPREAD * dose * torch.randn(x.shape, generator=generator, **like)
+    half, spread = SHIFT_OF_UNIT * dose, SPREAD * dose
+    mu = uniform(unit, -half, 2 * half)
+    sigma = uniform(unit, 1.0, SCALE_OF_UNIT * dose)
+    m = uniform(x.shape, mu - spread, 2 * spread)
+    s = torch.randn(x.shape, generator=generator, **like).mul_(spread).add_(sigma)
     return Noise(s, m)
 
 
@@ -82,8 +83,15 @@ def noisy_batch_norm(
     Raises: ShapeError, DtypeError, ArgumentError.
     """
     y, moments = batch_norm(x, gamma, beta, eps=eps, mask=mask)
-    y = (noise.scale * y + noise.shift).to(x.dtype)
-    return shown(y, mask), moments
+    return shown(add_noise(y, noise), mask), moments
+
+
+def add_noise(y: Tensor, noise: Noise) -> Tensor:
+    r"""Scale and shift every activation by one draw, in y's dtype.
+
+    .. math:: y_{ij} \leftarrow s_{ij}\,y_{ij} + m_{ij}
+    """
+    return torch.addcmul(noise.shift, noise.scale, y).to(y.dtype)
 
 
 def check_dose(dose: float) -> None:

@@ -54,11 +54,35 @@ def batch_renorm(
     """
     x = shown(x, mask)
     moments = batch_moments(x, mask=mask)
+    limits: Any = {"r_max": r_max, "d_max": d_max, "eps": eps}
+    scale, shift = corrected_affine(moments, gamma, beta, running_mean=running_mean, running_var=running_var, **limits)
+    y = normalize(x, moments.mean, moments.var, scale, shift, eps=eps)
+    return shown(y, mask), moments
+
+
+def corrected_affine(
+    moments: Moments,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    *,
+    running_mean: Tensor,
+    running_var: Tensor,
+    r_max: float | Tensor,
+    d_max: float | Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    r"""The scale and shift with which batch normalization by these moments is batch renormalization.
+
+    .. math:: \gamma' = \gamma r, \qquad \beta' = \gamma d + \beta
+
+    Gradients flow through γ and β, and not through r and d.
+
+    Shape: (C,) each; arguments and errors as of :func:`batch_renorm`.
+    """
     with torch.no_grad():
         inv_std = (running_var + eps).rsqrt()
         ratio: Any = (moments.var + eps).sqrt() * inv_std
         distance: Any = (moments.mean - running_mean) * inv_std
         r, d = ratio.clamp(1 / r_max, r_max), distance.clamp(-d_max, d_max)
     scale, shift = (r, d) if gamma is None else (gamma * r, gamma * d)
-    y = normalize(x, moments.mean, moments.var, scale, shift if beta is None else shift + beta, eps=eps)
-    return shown(y, mask), moments
+    return scale, shift if beta is None else shift + beta

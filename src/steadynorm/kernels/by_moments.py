@@ -1,4 +1,4 @@
-"""Batch norm by moments that were put together elsewhere: of several processes, or of what a mask leaves.
+"""Batch norm by moments that were taken before: of several processes, of what a mask leaves, or to choose γ by them.
 
 Letters: x the input, r the residual, γ and β scale and shift, y the output; a d before a name for the gradient of it.
 """
@@ -29,7 +29,7 @@ def batch_norm_by_moments(
     mask: Tensor | None = None,
     reduce: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return y by moments of this batch that were taken elsewhere, over part of it or over more.
+    """Return y by moments of this batch that were taken elsewhere, over a mask's part of it or over more.
 
     Gradients of x flow through the moments, though these have no graph.
 
@@ -49,12 +49,12 @@ class _ByMoments(Function):
         y: Tensor
         y, statistics = operators.normalize.default(x, residual, weight, bias, *moments[1:], eps, activation)
         keep(ctx, x, residual, weight, bias, y, statistics, eps, activation, mask)
-        ctx.count, ctx.reduce = float(moments.count), reduce
+        ctx.count, ctx.reduce, ctx.of_the_whole = float(moments.count), reduce, mask is None and reduce is None
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Gradients:
-        if torch.is_grad_enabled() or not plain():
+        if ctx.of_the_whole or torch.is_grad_enabled() or not plain():
             if ctx.reduce is not None:
                 raise RuntimeError("batch norm over several processes has no second derivatives and no transforms")
             return (*gradients(ctx, dy, constant=False), *(None,) * 5)

@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..functional import Moments, batch_norm
-from ..functional.noisy import check_dose, draw_noise, noisy_batch_norm
+from .. import kernels
+from ..functional import Moments, RunningStatistics, batch_norm
+from ..functional.noisy import add_noise, check_dose, draw_noise, noisy_batch_norm
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .finishing import Affine
+from .finishing import Affine, finish
 from .method import MethodBase
 
 __all__ = ["NoisyBatchNorm1d", "NoisyBatchNorm2d", "NoisyBatchNorm3d"]
@@ -39,9 +40,19 @@ class NoisyBatchNormBase(MethodBase):
         self.dose = dose
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
-        if not self.training or self.dose == 0:
+        if not self._is_noisy():
             return batch_norm(x, *affine, eps=self.eps, mask=mask)
         return noisy_batch_norm(x, *affine, noise=draw_noise(x, dose=self.dose), eps=self.eps, mask=mask)
+
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor:
+        what = self.weight, self.bias, moving, self.momentum, self.eps
+        if not self._is_noisy():
+            return kernels.batch_norm(x, residual, *what, self.activation)
+        y = kernels.batch_norm(x, None, *what, None)
+        return finish(add_noise(y, draw_noise(x, dose=self.dose)), residual, self.activation)
+
+    def _is_noisy(self) -> bool:
+        return self.training and self.dose > 0
 
 
 class NoisyBatchNorm1d(NoisyBatchNormBase, BatchNorm1d):

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import kernels
 from ..errors import ArgumentError
-from ..functional import Moments
-from ..functional.renorm import batch_renorm
+from ..functional import Moments, RunningStatistics
+from ..functional.renorm import batch_renorm, corrected_affine
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
-from .finishing import Affine
+from .dispatch import moments
+from .finishing import Affine, wide_affine
 from .method import MethodBase
+from .moving import move
 
 __all__ = ["BatchRenorm1d", "BatchRenorm2d", "BatchRenorm3d", "Ramp"]
 
@@ -92,12 +95,23 @@ class BatchRenormBase(MethodBase):
         return BatchNormBase._normalize_by_batch(self, x, residual, mask)  # the batch's own are wanted, not the running
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
+        return batch_renorm(x, *affine, **self._corrections(x), mask=mask)
+
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor:
+        of_batch = moments(x)
+        affine = corrected_affine(of_batch, *wide_affine(self.weight, self.bias), **self._corrections(x))
+        y = kernels.batch_norm_by_moments(x, residual, *affine, of_batch, self.eps, self.activation)
+        if moving is not None:
+            move(moving, x, of_batch.mean, of_batch.var, self.momentum, count=of_batch.count, bessel=True)
+        return y
+
+    def _corrections(self, x: Tensor) -> dict[str, Any]:
+        """Return what the formula takes besides x, γ and β: the running statistics, and the limits at this step."""
         tracked = self.num_batches_tracked
         step = torch.zeros((), dtype=torch.int64, device=x.device) if tracked is None else tracked
         r_max, d_max = (limit(step) if callable(limit) else limit for limit in (self.r_max, self.d_max))
-        options: dict[str, Any] = {"r_max": r_max, "d_max": d_max, "eps": self.eps, "mask": mask}
         mean, var, *_ = self._constants()
-        return batch_renorm(x, *affine, running_mean=mean, running_var=var, **options)
+        return {"running_mean": mean, "running_var": var, "r_max": r_max, "d_max": d_max, "eps": self.eps}
 
 
 class BatchRenorm1d(BatchRenormBase, BatchNorm1d):
