@@ -75,6 +75,7 @@ LITERALS = {
     },
     "noise": {"1": "1/m"},
     "train": {},
+    "home": {},
     "questions": {},
 }
 

@@ -36,6 +36,7 @@ HANDLES = [
     Handle("population", "count", 0, 17, 1, 7, "panels[0]"),
     Handle("depth", "layer", 1, 24, 1, 4, "panel"),
     Handle("landscape", "step", 0, 160, 10, 40, "right"),
+    Handle("train", "step", 0, 200, 1, 120, "upper"),
     Handle("batches", "size", 0, 3, 1, 1, "panel"),
 ]
 each_handle = pytest.mark.parametrize("handle", HANDLES, ids=lambda h: f"{h.figure}-{h.slider}")
@@ -167,6 +168,7 @@ STATES: Mapping[str, Mapping[str, float]] = {
     "scale": {"length": 2.2265486, "direction": 211, "rate": 2.1, "decay": 1},
     "depth": {"batch": 0, "layer": 17},
     "landscape": {"measure": 1, "step": 110},
+    "train": {"activation": 1, "depth": 2, "batch": 0, "step": 33, "rate": 4},
     "batches": {"group": 1, "size": 2},
 }
 
@@ -179,7 +181,7 @@ def test_the_address_holds_the_state(wide: Page, browser: Browser) -> None:
     before = sentences(wide)
     for name, values in STATES.items():
         wide.evaluate("([name, values]) => document.getElementById(name).change(values)", [name, values])
-    until(wide, "location.hash.split(';').length === 12")
+    until(wide, "location.hash.split(';').length === 13")
     wide.wait_for_timeout(300)
     with browser.new_context() as context:
         other = context.new_page()

@@ -16,6 +16,7 @@ numbers to pixels.
 ``ladder``      steps to a target accuracy, measured and as published
 ``landscape``   the loss along the gradient, by two measures
 ``batches``     accuracy against the examples normalized together, for every method
+``train``       two networks trained as one watches, with and without batch norm
 ==============  ==============================================================
 """
 

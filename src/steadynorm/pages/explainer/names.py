@@ -15,4 +15,5 @@ NAMES = (
     "ladder",
     "landscape",
     "batches",
+    "train",
 )
