@@ -60,10 +60,16 @@ def normalize_pairs(
     x: Tensor, mean: Tensor, cov: Tensor, gamma: Tensor | None, beta: Tensor | None, *, eps: float
 ) -> Tensor:
     """Do the same to real features in pairs, (N, 2C, *S)."""
+    matrix, shift = map_of_pairs(cov, gamma, beta, eps=eps)
+    return whiten(x, mean, matrix, None, shift)
+
+
+def map_of_pairs(cov: Tensor, gamma: Tensor | None, beta: Tensor | None, *, eps: float) -> tuple[Tensor, Tensor | None]:
+    r"""Return the matrices :math:`\Gamma (V + \epsilon I)^{-1/2}`, (C, 2, 2), and the shifts β, (2C,)."""
     matrix = inverse_root_of_pairs(cov, eps=eps)
     if gamma is not None:
         matrix = _symmetric(*gamma.to(matrix.dtype).T) @ matrix
-    return whiten(x, mean, matrix, None, None if beta is None else beta.reshape(-1).to(matrix.dtype))
+    return matrix, None if beta is None else beta.reshape(-1).to(matrix.dtype)
 
 
 def inverse_root_of_pairs(cov: Tensor, *, eps: float) -> Tensor:

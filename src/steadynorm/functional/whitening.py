@@ -49,8 +49,7 @@ def batch_covariance(x: Tensor, *, groups: int = 1, mask: Tensor | None = None) 
     check_groups(groups, x.shape[1])
     n, mean, _ = batch_moments(x, mask=mask)
     d = shown(widen(x) - along_features(mean, x), mask)
-    by_group = _by_group(d, groups)
-    return Covariance(n, mean, by_group @ by_group.mT / torch.where(n > 0, n, 1).to(mean.dtype))
+    return Covariance(n, mean, products(d, d, groups) / torch.where(n > 0, n, 1).to(mean.dtype))
 
 
 def whitening_matrix(cov: Tensor, *, eps: float, iterations: int | None = None) -> Tensor:
@@ -81,12 +80,23 @@ def whiten(x: Tensor, mean: Tensor, matrix: Tensor, gamma: Tensor | None = None,
     """
     check_features(x)
     d = widen(x).to(torch.promote_types(mean.dtype, widen(x).dtype)) - along_features(mean, x)
-    groups = len(matrix)
-    y = matrix @ _by_group(d, groups)
-    y = y.reshape(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1)
-    y = y if gamma is None else along_features(gamma, x) * y
+    by_group, apart = _by_group(d, len(matrix))
+    y = scaled_rows(matrix, gamma).to(d.dtype) @ by_group
+    y = y.reshape(x.shape) if apart else y.reshape(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1)
     y = y if beta is None else y + along_features(beta, x)
     return y.to(x.dtype)
+
+
+def scaled_rows(matrix: Tensor, gamma: Tensor | None) -> Tensor:
+    r"""Return :math:`\gamma \odot W`, which whitens and scales at once."""
+    return matrix if gamma is None else matrix * gamma.reshape(*matrix.shape[:2], 1)
+
+
+def products(a: Tensor, b: Tensor, groups: int) -> Tensor:
+    r"""Return :math:`\sum_i a_i b_i^T` of each group, (groups, C/groups, C/groups), for a and b of shape (N, C, *S)."""
+    (of_a, apart), (of_b, _) = _by_group(a, groups), _by_group(b, groups)
+    found = of_a @ of_b.mT
+    return found.sum(0) if apart else found
 
 
 def whitening_norm(
@@ -167,6 +177,13 @@ def check_iterations(iterations: int) -> None:
         raise ArgumentError(f"iterations must be 1 or more, received {iterations}")
 
 
-def _by_group(x: Tensor, groups: int) -> Tensor:
-    """Return (N, C, *S) as (groups, C/groups, N·positions)."""
-    return x.movedim(1, 0).reshape(groups, x.shape[1] // groups, -1)
+def _by_group(x: Tensor, groups: int) -> tuple[Tensor, bool]:
+    """Return (N, C, *S) as (N, groups, C/groups, positions) and True, or as (groups, C/groups, N·positions) and False.
+
+    Examples are kept apart, for which nothing is copied, if they have as many positions as a group has features: the
+    products of fewer would take more room than they do.
+    """
+    size, positions = x.shape[1] // groups, x.shape[2:].numel()
+    if positions >= size:
+        return x.reshape(len(x), groups, size, positions), True
+    return x.movedim(1, 0).reshape(groups, size, -1), False

@@ -11,6 +11,7 @@ from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
 from .operators import INVERTIBLE, moments
 from .running import move
+from .whitening import covariance, mix
 
 __all__ = [
     "INVERTIBLE",
@@ -18,10 +19,12 @@ __all__ = [
     "batch_norm_by_moments",
     "batch_norm_in_place",
     "batch_norm_traced",
+    "covariance",
     "failure",
     "ghost_batch_norm",
     "load",
     "loaded",
+    "mix",
     "moments",
     "move",
     "normalize",

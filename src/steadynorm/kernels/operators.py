@@ -17,6 +17,7 @@ numbers, :data:`ACTIVATION_NUMBERS`.
 ``ghost``           ``forward`` of every few examples in a row by their own statistics, (pieces, 3, C) of them; the
                     running statistics move towards those of the whole batch
 ``ghost_backward``  ``backward`` of it
+``mix``             φ(M (x − μ) + shift + r), where the matrices M, (groups, C/groups, C/groups), mix neighbours
 ``batch_norm``      for tracers, since it is differentiable and changes nothing: y, statistics, biased variance
 ``inference``       for tracers, ``normalize`` that is differentiable
 ==================  ==================================================================================================
@@ -59,6 +60,7 @@ for _schema in (
     f"backward_apply({_GRADIENT}, Tensor dgamma, Tensor dbeta, float count) -> Tensor",
     f"ghost(Tensor x, {_PARTNERS}, {_RUNNING}, int examples) -> (Tensor, Tensor)",
     f"ghost_backward({_GRADIENT}, int examples, bool want_dx, bool want_dz) -> (Tensor, Tensor, Tensor, Tensor)",
+    "mix(Tensor x, Tensor? residual, Tensor matrix, Tensor mean, Tensor? shift, int activation) -> Tensor",
     f"batch_norm(Tensor x, {_PARTNERS}, float eps, int activation) -> (Tensor, Tensor, Tensor)",
     f"inference(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
 ):
@@ -114,6 +116,7 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "backward_apply": lambda dy, x, *_: _like(x),
     "ghost": _ghost_shapes,
     "ghost_backward": _backward_shapes,
+    "mix": lambda x, *_: _like(x),
     "batch_norm": lambda x, *_: (*_forward_shapes(x), _statistics(x, x.shape[1])),
     "inference": _forward_shapes,
 }

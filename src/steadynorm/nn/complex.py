@@ -9,10 +9,10 @@ from torch.fx import Proxy
 from .._torch import parameters_of
 from ..errors import ChannelError, DtypeError
 from ..functional import Covariance
-from ..functional.complex import as_pairs, from_pairs, normalize_pairs
+from ..functional.complex import as_pairs, from_pairs, map_of_pairs, normalize_pairs
 from ..functional.whitening import batch_covariance
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .finishing import Affine, finish
+from .finishing import Affine
 from .naming import describe
 from .whitening import WhiteningBase
 
@@ -98,9 +98,8 @@ class ComplexBatchNormBase(WhiteningBase):
         y = normalize_pairs(x, moments.mean, moments.cov, self.gamma, self.beta, eps=self.eps)
         return y, moments
 
-    def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        mean, cov, *_ = self._constants()
-        return finish(normalize_pairs(x, mean, cov, self.gamma, self.beta, eps=self.eps), residual, self.activation)
+    def _map(self, cov: Tensor, *, constant: bool) -> tuple[Tensor, Tensor | None]:
+        return map_of_pairs(cov, self.gamma, self.beta, eps=self.eps)
 
     def extra_repr(self) -> str:
         """Return the number of complex features, and the settings."""

@@ -5,13 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import kernels
 from .._torch import buffers_of
 from ..errors import ShapeError
 from ..functional import Covariance, RunningStatistics
-from ..functional.whitening import check_groups, check_iterations, whiten, whitening_matrix, whitening_norm
+from ..functional.whitening import check_groups, check_iterations, scaled_rows, whiten, whitening_matrix, whitening_norm
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .dispatch import code_for
 from .finishing import Affine, finish, wide_affine
 from .method import MethodBase
+from .moving import move
 from .naming import describe
 
 __all__ = ["IterNorm1d", "IterNorm2d", "IterNorm3d", "WhiteningNorm1d", "WhiteningNorm2d", "WhiteningNorm3d"]
@@ -21,13 +24,15 @@ class WhiteningBase(MethodBase):
     """What the two whitening layers share: covariances in the place of variances.
 
     ``running_cov``, (groups, C/groups, C/groups), unbiased, is averaged as batch norm averages its variances; in
-    evaluation it is whitened anew in every call. A batch norm's checkpoint loads: its variances become the diagonal.
-    A non-finite feature takes its whole group with it; the group then skips the update.
+    evaluation its whitening matrix is computed again when it has changed, by whatever way. A batch norm's checkpoint
+    loads: its variances become the diagonal. A non-finite feature takes its whole group with it; the group then
+    skips the update.
     """
 
     running_cov: Tensor | None
     statistics = ("running_mean", "running_cov")
     iterations: int | None = None
+    _known: tuple[Any, Tensor, Tensor] | None = None  # settings and covariances, and the matrix that whitens these
 
     def __init__(self, *args: Any, groups: int = 1, **others: Any) -> None:
         super().__init__(*args, **others)
@@ -54,10 +59,49 @@ class WhiteningBase(MethodBase):
         running, cov = super()._running_statistics(), self.running_cov
         return None if running is None or cov is None else running._replace(var=cov.view(self.num_features, -1))
 
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor | None:
+        if x.dtype is torch.bfloat16:  # the gradient's parts nearly cancel, and would each be rounded
+            return None
+        moments = kernels.covariance(x, groups=self.groups)
+        y = self._mixed(x, residual, moments.mean, self._map(moments.cov, constant=False))
+        if moving is not None:
+            mean, cov, bessel = self._stored(moments)
+            move(moving, x, mean, cov, self.momentum, count=moments.count, bessel=bessel)
+        return y
+
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        mean, cov, *affine = self._constants()
-        matrix = whitening_matrix(cov, eps=self.eps, iterations=self.iterations)
-        return finish(whiten(x, mean, matrix, *wide_affine(*affine)), residual, self.activation)
+        mean, cov, weight, bias = self._constants()
+        if code_for(x, residual, weight, bias, mean) == "kernel":
+            return self._mixed(x, residual, mean, self._map(cov, constant=True))
+        matrix, shift = self._map(cov, constant=False)
+        return finish(whiten(x, mean, matrix, None, shift), residual, self.activation)
+
+    def _mixed(self, x: Tensor, residual: Tensor | None, mean: Tensor, by: tuple[Tensor, Tensor | None]) -> Tensor:
+        """Return activation(matrix (x − mean) + shift + residual) by the kernels, at once if nothing is recorded."""
+        matrix, shift = by
+        if not torch.is_grad_enabled():
+            return kernels.mix(x, residual, matrix, mean, shift, self.activation)
+        return finish(kernels.mix(x, None, matrix, mean, shift, None), residual, self.activation)
+
+    def _map(self, cov: Tensor, *, constant: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the matrices that whiten these covariances and scale by γ, and the shift β.
+
+        Of ``constant`` ones the matrix is kept. They are compared with those it was made of: changes by way of
+        ``.data`` leave no other trace.
+        """
+        weight, bias = wide_affine(self.weight, self.bias)
+        if not constant or cov.requires_grad:
+            return scaled_rows(whitening_matrix(cov, eps=self.eps, iterations=self.iterations), weight), bias
+        settings, known = (cov.dtype, self.eps, self.iterations), self._known
+        if known is None or known[0] != settings or not torch.equal(known[1], cov):
+            with torch.inference_mode(False):  # what is made there could not be saved for a backward pass later
+                cov = cov.clone()
+                known = settings, cov, whitening_matrix(cov, eps=self.eps, iterations=self.iterations)
+            self._known = known
+        return scaled_rows(known[2], weight), bias
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_known"}
 
     def reset_running_stats(self) -> None:
         """Set means 0, covariances those of independent features of variance 1, and no batch."""

@@ -2,6 +2,7 @@
 
 #include "kernels.h"
 #include "activations.h"
+#include "mixing.h"
 
 namespace steadynorm {
 
@@ -325,5 +326,6 @@ template bool recover(const Inputs<Type>&, const Affine<arithmetic<Type>>&, Type
 template void backward(const Inputs<Type>&, const Type*, Affine<arithmetic<Type>>&, Statistics<arithmetic<Type>>,
                        const Gradients<Type>&);
 template void backward_apply(const Inputs<Type>&, const Type*, const Affine<arithmetic<Type>>&, Type*);
+template void mix(const Inputs<Type>&, const Mixing<arithmetic<Type>>&, Type*);
 
 }  // namespace steadynorm

@@ -45,4 +45,13 @@ void backward(const Inputs<T>& in, const T* dy, Affine<arithmetic<T>>& affine, S
 // dx by the affine map and the backward map as they stand.
 template <class T> void backward_apply(const Inputs<T>& in, const T* dy, const Affine<arithmetic<T>>& affine, T* dx);
 
+// A matrix for each group of neighbouring features, in rows, or in columns where the layout has rows.
+template <class A> struct Mixing {
+  int64_t size;  // of a group
+  std::vector<A> matrix, mean, shift;
+};
+
+// y = M (x − mean) + shift, and the residual and activation.
+template <class T> void mix(const Inputs<T>& in, const Mixing<arithmetic<T>>& by, T* y);
+
 }  // namespace steadynorm

@@ -317,6 +317,31 @@ Tensor backward_apply_to(const Tensor& gradient, const Tensor& input, const Mayb
   });
 }
 
+Tensor mix_by(const Tensor& x, const Maybe& residual, const Tensor& matrix, const Tensor& mean, const Maybe& shift,
+              int64_t activation) {
+  return with_type(x, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    using A = arithmetic<T>;
+    const Operands<T> operands(x, residual, activation);
+    const int64_t c = operands.in.layout.c;
+    STD_TORCH_CHECK(matrix.dim() == 3 && matrix.size(1) == matrix.size(2) && matrix.size(0) * matrix.size(1) == c,
+                    "the matrices must be (groups, C/groups, C/groups)");
+    const int64_t size = matrix.size(1);
+    const auto means = vector_of<double>(mean, c, 0);
+    const auto numbers = vector_of<A>(matrix, c * size, 0);
+    Mixing<A> by{size, numbers, std::vector<A>(means.begin(), means.end()), vector_of<A>(shift, c, 0)};
+    for (int64_t row = 0; row < c; ++row)
+      for (int64_t k = 0; k < size; ++k) {
+        const int64_t first = row / size * size;
+        by.shift[row] -= numbers[row * size + k] * A(means[first + k] - by.mean[first + k]);  // lost by rounding
+        if (operands.in.layout.rows) by.matrix[(first + k) * size + row - first] = numbers[row * size + k];
+      }
+    const Tensor y = unfilled_like(operands.x);
+    mix(operands.in, by, data<T>(y));
+    return y;
+  });
+}
+
 }  // namespace steadynorm
 
 STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
@@ -331,5 +356,6 @@ STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("backward", TORCH_BOX(&steadynorm::backward_of));
   library.impl("ghost", TORCH_BOX(&steadynorm::ghost));
   library.impl("ghost_backward", TORCH_BOX(&steadynorm::ghost_backward));
+  library.impl("mix", TORCH_BOX(&steadynorm::mix_by));
   library.impl("backward_apply", TORCH_BOX(&steadynorm::backward_apply_to));
 }
