@@ -9,6 +9,7 @@ from .by_moments import batch_norm_by_moments
 from .ghost import ghost_batch_norm
 from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
+from .lp import lp_batch_norm
 from .operators import INVERTIBLE, moments
 from .running import move
 from .whitening import covariance, mix
@@ -24,6 +25,7 @@ __all__ = [
     "ghost_batch_norm",
     "load",
     "loaded",
+    "lp_batch_norm",
     "mix",
     "moments",
     "move",

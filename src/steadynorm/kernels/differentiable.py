@@ -1,6 +1,7 @@
 """The gradients once more in torch's own operators, for whoever differentiates them, batches them or traces them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from ..functional import batch_moments, batch_norm_backward
 from ..functional._tensors import along_features, pooled_axes, widen
 from .operators import ACTIVATION_NUMBERS, keeps_output
 
-__all__ = ["differentiable_backward"]
+__all__ = ["SLOPES", "by_formula", "differentiable_backward"]
 
 _aten = torch.ops.aten
 
@@ -20,7 +21,7 @@ def _silu(dy: Tensor, z: Tensor) -> Tensor:
 
 
 # φ'(z) · dy; where only the sign of z counts, y may be given for it.
-_SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
+SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
     ACTIVATION_NUMBERS["relu"]: lambda dy, z: _aten.threshold_backward(dy, z, 0),
     ACTIVATION_NUMBERS["leaky_relu"]: lambda dy, z: _aten.leaky_relu_backward(dy, z, 0.01, False),
     ACTIVATION_NUMBERS["silu"]: _silu,
@@ -63,7 +64,7 @@ def differentiable_backward(
             z = along_features(inv_std if gamma is None else inv_std * gamma, x) * (widen(x) - along_features(mean, x))
             z = z if beta is None else z + along_features(beta, x)
             z = z if saved is None else z + saved
-        dz = _SLOPES[activation](dy, z).to(x.dtype)
+        dz = SLOPES[activation](dy, z).to(x.dtype)
     if statistics is None:
         dx, dgamma, dbeta = batch_norm_backward(dz, x, gamma, moments, eps=eps, mask=mask)
         return dx, dz, dgamma, dbeta
@@ -72,3 +73,15 @@ def differentiable_backward(
     dx = wide * along_features(inv_std if gamma is None else inv_std * gamma, x)
     axes = pooled_axes(x)
     return dx.to(x.dtype), dz, (wide * x_hat).sum(axes), wide.sum(axes)
+
+
+def by_formula(
+    formula: Callable[..., Any], inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of the inputs by torch's own operators, differentiable where they are to be."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        outputs = formula(*inputs)
+    wanted = [v for v in inputs if v is not None and v.requires_grad]
+    found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=differentiable))
+    return tuple(next(found) if v is not None and v.requires_grad else None for v in inputs)

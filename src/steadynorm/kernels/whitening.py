@@ -4,7 +4,6 @@ Letters: x the input (N, C, *S), μ its mean, Σ its covariances, M the matrices
 before a name for the gradient of it.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from .._torch import Function, plain
 from ..functional import Covariance, batch_covariance
 from ..functional._tensors import along_features, pooled_axes, widen
 from ..functional.whitening import products, whiten
+from .differentiable import by_formula
 from .operators import ACTIVATION_NUMBERS, operators
 
 __all__ = ["covariance", "mix"]
@@ -57,7 +57,7 @@ class _Covariance(Function):
     def backward(ctx: Any, dmean: Tensor, dcov: Tensor) -> tuple[Tensor | None, None]:
         x, mean = ctx.saved_tensors
         if torch.is_grad_enabled() or not plain():
-            (dx,) = _by_formula(lambda x: batch_covariance(x, groups=ctx.groups)[1:], (x,), (dmean, dcov))
+            (dx,) = by_formula(lambda x: batch_covariance(x, groups=ctx.groups)[1:], (x,), (dmean, dcov))
             return dx, None
         return operators.mix.default(x, None, (dcov + dcov.mT) / ctx.n, mean, dmean / ctx.n, 0), None
 
@@ -73,7 +73,7 @@ class _Mix(Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, matrix, mean, shift = ctx.saved_tensors
         if torch.is_grad_enabled() or not plain():
-            return _by_formula(
+            return by_formula(
                 lambda x, matrix, mean, shift: whiten(x, mean, matrix, None, shift), ctx.saved_tensors, (dy,)
             )
         wants_x, wants_matrix, wants_mean, wants_shift = ctx.needs_input_grad
@@ -91,15 +91,3 @@ class _Mix(Function):
 
 def _centred(x: Tensor, mean: Tensor) -> Tensor:
     return widen(x) - along_features(mean.to(widen(x).dtype), x)
-
-
-def _by_formula(
-    formula: Callable[..., Any], inputs: tuple[Tensor | None, ...], gradients: tuple[Tensor, ...]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of the inputs by torch's own operators, differentiable where they are to be."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        outputs = formula(*inputs)
-    wanted = [v for v in inputs if v is not None and v.requires_grad]
-    found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=differentiable))
-    return tuple(next(found) if v is not None and v.requires_grad else None for v in inputs)

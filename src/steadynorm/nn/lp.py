@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..functional import Moments
+from .. import kernels
+from ..functional import Moments, RunningStatistics
 from ..functional.lp import check_p, lp_batch_norm
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .finishing import Affine
 from .method import MethodBase
+from .moving import move
 
 __all__ = ["LpBatchNorm1d", "LpBatchNorm2d", "LpBatchNorm3d"]
 
@@ -39,6 +42,16 @@ class LpBatchNormBase(MethodBase):
 
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
         return lp_batch_norm(x, *affine, p=self.p, centred=self.centred, eps=self.eps, mask=mask)
+
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor | None:
+        if x.dtype is torch.bfloat16:  # the gradient comes in two parts, and each would be rounded
+            return None
+        what = x, residual, self.weight, self.bias, self.eps, self.activation
+        y, moments = kernels.lp_batch_norm(*what, p=self.p, centred=self.centred)
+        if moving is not None:
+            mean, square, bessel = self._stored(moments)
+            move(moving, x, mean, square, self.momentum, count=moments.count, bessel=bessel)
+        return y
 
     def _stored(self, moments: Moments) -> tuple[Tensor, Tensor, bool]:
         return moments.mean, moments.var, self.p == 2 and self.centred

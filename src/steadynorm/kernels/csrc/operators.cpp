@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "kernels.h"
+#include "norms.h"
 #include "tensors.h"
 
 namespace steadynorm {
@@ -342,6 +343,45 @@ Tensor mix_by(const Tensor& x, const Maybe& residual, const Tensor& matrix, cons
   });
 }
 
+// Call f with a null pointer of the storage type, of float32 and float64 alone.
+template <class F> auto with_wide_type(const Tensor& x, F&& f) {
+  STD_TORCH_CHECK(x.is_cpu(), "the input must be on the CPU");
+  if (dtype_of(x) == aoti_torch_dtype_float64()) return f(static_cast<double*>(nullptr));
+  STD_TORCH_CHECK(dtype_of(x) == aoti_torch_dtype_float32(), "the input must be float32 or float64");
+  return f(static_cast<float*>(nullptr));
+}
+
+Tensor norms_of(const Tensor& input, const Tensor& centre, bool infinite) {
+  return with_wide_type(input, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const Tensor x = dense(input);
+    const Layout layout = layout_of(x);
+    const int64_t c = layout.c;
+    const auto found = norms<T>(layout, data<T>(x), vector_of<T>(centre, c, 0), infinite);
+    const Tensor all = empty({3, c}, aoti_torch_dtype_float64());
+    double* numbers = data<double>(all);
+    for (int64_t i = 0; i < c; ++i) {
+      numbers[i] = infinite ? found[i].largest : found[i].total / layout.values();
+      numbers[c + i] = found[i].signs, numbers[2 * c + i] = found[i].counted;
+    }
+    return all;
+  });
+}
+
+Tensor norms_backward(const Tensor& gradient, const Tensor& input, const Tensor& centre, const Tensor& offset,
+                      const Tensor& slope, const Maybe& largest) {
+  return with_wide_type(gradient, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const Tensor x = dense(input), dx = laid_out_as(gradient, x), result = unfilled_like(x);
+    const Layout layout = layout_of(x);
+    const int64_t c = layout.c;
+    const NormGradient<T> of{vector_of<T>(centre, c, 0), vector_of<T>(offset, c, 0), vector_of<T>(slope, c, 0),
+                             vector_of<T>(largest, c, 0), largest.has_value()};
+    add_norm_gradient<T>(layout, data<T>(x), of, data<T>(dx), data<T>(result));
+    return result;
+  });
+}
+
 }  // namespace steadynorm
 
 STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
@@ -356,6 +396,8 @@ STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("backward", TORCH_BOX(&steadynorm::backward_of));
   library.impl("ghost", TORCH_BOX(&steadynorm::ghost));
   library.impl("ghost_backward", TORCH_BOX(&steadynorm::ghost_backward));
+  library.impl("norms", TORCH_BOX(&steadynorm::norms_of));
+  library.impl("norms_backward", TORCH_BOX(&steadynorm::norms_backward));
   library.impl("mix", TORCH_BOX(&steadynorm::mix_by));
   library.impl("backward_apply", TORCH_BOX(&steadynorm::backward_apply_to));
 }
