@@ -260,10 +260,12 @@ def test_what_rate_says_agrees_on_the_number_of_steps(page: Page) -> None:
             assert by is None or int(by[1]) <= rate.STEPS
 
 
-def test_ladder(page: Page) -> None:
-    record = json.loads((ROOT / "results" / "ladder" / "cifar10.json").read_text())
-    high = page.evaluate("document.getElementById('ladder').controls[0].high")
-    states = [{"target": k / 10} for k in range(round(high * 10) + 1)]
+@pytest.mark.parametrize(("data", "name"), [(0, "cifar10"), (1, "digits")])
+def test_ladder(page: Page, data: int, name: str) -> None:
+    record = json.loads((ROOT / "results" / "ladder" / f"{name}.json").read_text())
+    target = ("target", "target_digits")[data]
+    high = page.evaluate(f"document.getElementById('ladder').control('{target}').high")
+    states = [{"data": data, target: k / 10} for k in range(0, round(high * 10) + 1, 1 + 4 * data)]
     curves = {}
     for arm in record["arms"]:
         seeds = np.array([[accuracy for _, accuracy in seed["curve"]] for seed in arm["seeds"]])
@@ -271,8 +273,9 @@ def test_ladder(page: Page) -> None:
     steps = [step for step, _ in record["arms"][0]["seeds"][0]["curve"]]
     for state, shown in zip(states, read(page, "ladder", states), strict=True):
         spent = {}
+        assert f"% on {record['data']['name']}: " in shown["sentence"]
         for name, curve in curves.items():
-            there = np.flatnonzero(100 * curve >= state["target"] - 1e-6)
+            there = np.flatnonzero(100 * curve >= state[target] - 1e-6)
             spent[name] = steps[there[0]] if len(there) else None
             assert shown[f"{name}:0"][1] == (str(spent[name]) if spent[name] else "not reached")
         for name, taken in spent.items():
@@ -281,18 +284,35 @@ def test_ladder(page: Page) -> None:
                 assert shown[f"{name}:1"][1] == words(number(shown[f"{name}:1"]), 2)
             else:
                 assert shown[f"{name}:1"][1] == "–"
-    assert states[-1]["target"] / 100 > max(curve.max() for curve in curves.values())
+    assert high == 100 or high / 100 > max(curve.max() for curve in curves.values())
+    for text in page.locator("#ladder .handles label:visible").all_inner_texts():
+        assert record["data"]["name"] in text or "paper" in text
+    assert page.locator("#ladder thead").inner_text().strip().startswith(f"{record['data']['name']}: steps")
 
 
-def test_ladder_begins_at_the_records_own_table(page: Page) -> None:
-    record = json.loads((ROOT / "results" / "ladder" / "cifar10.json").read_text())
+@pytest.mark.parametrize(("data", "name"), [(0, "cifar10"), (1, "digits")])
+def test_ladder_begins_at_the_records_own_table(page: Page, data: int, name: str) -> None:
+    record = json.loads((ROOT / "results" / "ladder" / f"{name}.json").read_text())
     page.locator("#ladder .reset").click()
-    shown = read(page, "ladder", [{}])[0]
+    shown = read(page, "ladder", [{"data": data}])[0]
     for arm in record["arms"]:
         steps, ratio = arm["steps_to_target"], arm["ratio"]
         assert shown[f"{arm['name']}:0"][1] == (str(steps) if steps else "not reached")
         if ratio:
             assert number(shown[f"{arm['name']}:1"]) == pytest.approx(ratio, rel=1e-6)
+
+
+def test_ladder_draws_the_set_that_it_names(page: Page) -> None:
+    """Another set has other axes, and its curves end where its record does."""
+    for data, name in enumerate(("cifar10", "digits")):
+        record = json.loads((ROOT / "results" / "ladder" / f"{name}.json").read_text())
+        read(page, "ladder", [{"data": data}])
+        last = record["arms"][0]["curve"][-1][0]
+        right = page.evaluate("document.getElementById('ladder').panels[0].right")
+        assert page.evaluate(f"document.getElementById('ladder').panels[0].x({last})") == pytest.approx(right)
+        titles = page.locator("#ladder svg .title").all_text_contents()
+        assert f"{record['data']['name']}, measured: accuracy (%)" in titles
+        assert page.locator("#ladder .axes").count() == 2, "what was drawn before is gone"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ STATES: Mapping[str, Mapping[str, float]] = {
     "bias": {"step": 137, "gradient": 1},
     "affine": {"gamma": 2.2265486, "beta": -0.45463, "batch": 3},
     "rate": {"rate": 1.975},
-    "ladder": {"target": 41.3, "paper": 74.5},
+    "ladder": {"data": 1, "target": 41.3, "target_digits": 88.8, "paper": 74.5},
     "gradient": {"push": 3, "example": 1, "x2": 3.05, "x8": -0.4},
     "population": {"data": 1, "band": 2, "size": 4, "count": 11},
     "folding": {"side": 1, "padding": 1, "melt": 0.42, "beta": -0.35},

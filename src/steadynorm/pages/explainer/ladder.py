@@ -1,7 +1,8 @@
 """Figure 5: steps to a target accuracy, as measured by this project's ladder and as the paper reports it.
 
-The curves and the paper's anchors come from a record of the ladder. Nothing is interpolated: an arm has reached a
-target at the first evaluation at which the mean over its seeds is there, as in the record's own table.
+The curves and the paper's anchors come from records of the ladder, which have the same arms. Nothing is interpolated:
+an arm has reached a target at the first evaluation at which the mean over its seeds is there, as in the record's own
+table.
 """
 
 import json
@@ -18,20 +19,20 @@ from ...errors import DataError
 from ...files import results
 from ..common import DASHES
 from .drawing import INK, draw, rows
-from .frames import Figure, Slider
+from .frames import Choice, Figure, Slider
 
-__all__ = ["RECORD", "build", "committed_record", "crossings", "mean_curves"]
+__all__ = ["RECORDS", "build", "committed_records", "crossings", "mean_curves"]
 
-RECORD = "cifar10.json"
+RECORDS = ("cifar10.json", "digits.json")
 PAPER = Slider("paper", "target, the paper’s ImageNet (%)", 69.0, 75.5, 0.1, 72.2)
 _ROUNDING = 1e-9  # as where the record is made: means of the same accuracies in another order differ by less
 
 Record = Mapping[str, Any]
 
 
-def committed_record() -> dict[str, Any]:
-    """Read the record that the page shows by default."""
-    return dict(json.loads((results() / "ladder" / RECORD).read_text(encoding="utf-8")))
+def committed_records() -> list[dict[str, Any]]:
+    """Read the records that the page shows by default."""
+    return [json.loads((results() / "ladder" / name).read_text(encoding="utf-8")) for name in RECORDS]
 
 
 def mean_curves(record: Record) -> tuple[Tensor, Tensor]:
@@ -47,50 +48,68 @@ def crossings(steps: Tensor, means: Tensor, targets: Tensor) -> Tensor:
 
 
 def build(record: Record | None = None) -> Figure:
-    """Return the figure of one record: curves, and for every target, a tenth of a per cent apart, who reaches it when.
+    """Return the figure: curves, and for every target, a tenth of a per cent apart, who reaches it when.
 
     Args:
-        record: a record of the ladder; None for the one that comes with the package.
+        record: a record of the ladder; None for those that come with the package, to be switched between.
 
     Raises: DataError when the record is of another claim.
     """
-    record = committed_record() if record is None else record
-    if record.get("claim") != "ladder":
-        raise DataError(f"the figure needs a record of the claim ladder, received one of {record.get('claim')!r}")
-    steps, means = mean_curves(record)
-    start = math.floor(1000 * record["target_accuracy"] + 1e-6) / 10
-    target = Slider("target", f"target, {record['data']['name']} (%)", 0.0, _ceiling(means), 0.1, start)
-    targets = torch.tensor(target.values, dtype=torch.float64) / 100
-    spent = crossings(steps, means, targets)
-    names = [arm["name"] for arm in record["arms"]]
-    paper = [arm["paper"] for arm in record["arms"]]
+    records = committed_records() if record is None else [record]
+    for one in records:
+        if one.get("claim") != "ladder":
+            raise DataError(f"the figure needs a record of the claim ladder, received one of {one.get('claim')!r}")
+    first = records[0]
+    data = [one["data"]["name"] for one in records]
+    paper = [arm["paper"] for arm in first["arms"]]
+    names = [arm["name"] for arm in first["arms"]]
+    targets = [_target(one, "" if one is first else f"_{one['data']['name']}") for one in records]
+    arrays: dict[str, Tensor] = {}
+    for k, (one, target) in enumerate(zip(records, targets, strict=True)):
+        steps, means = mean_curves(one)
+        spent = crossings(steps, means, torch.tensor(target.values, dtype=torch.float64) / 100)
+        sets = {"steps": steps, "means": 100 * means, "spent": spent, "ratio": spent[:, :1] / spent}
+        arrays |= {f"{name}_{k}": value for name, value in sets.items()}
+    start = targets[0].start
     return Figure(
         name="ladder",
         caption="Accuracy against training steps, both charts with a logarithmic axis of steps, on which equal "
         "distances are equal ratios. Drag the dashed target line of either.",
-        sentence=_sentence(names, spent[target.frame(start)], start, record["data"]["name"]),
-        picture=_picture(names, steps, means, start),
-        controls=(target, PAPER),
-        arrays={
-            "steps": steps,
-            "means": 100 * means,
-            "spent": spent,
-            "ratio": spent[:, :1] / spent,
+        sentence=_sentence(names, arrays["spent_0"][targets[0].frame(start)], start, data[0]),
+        picture=_picture(names, *mean_curves(first), start),
+        controls=(*((Choice("data", "measured on", data),) if len(data) > 1 else ()), *targets, PAPER),
+        arrays=arrays
+        | {
             "paper_steps": torch.tensor([_number(one["steps_to_target"]) for one in paper], dtype=torch.float64),
             "paper_ratio": torch.tensor([_paper_ratio(paper[0], one) for one in paper], dtype=torch.float64),
             "paper_best": 100 * torch.tensor([_number(one["best_accuracy"]) for one in paper], dtype=torch.float64),
         },
-        values={"arms": names, "data": record["data"]["name"], "dashes": DASHES, "anchor": PAPER.start},
+        values={
+            "arms": names,
+            "data": data,
+            "targets": [target.name for target in targets],
+            "dashes": DASHES,
+            "anchor": PAPER.start,
+        },
         facts={
-            "data": record["data"]["name"],
-            "conditions": _conditions(record),
-            "chance": f"{100 / record['data']['classes']:.1f}",
-            "sigmoid_with": _best(record, "BN-x5-Sigmoid"),
-            "sigmoid_without": _best(record, "Inception-Sigmoid"),
-            "readings": [{"name": record["data"]["name"], "verdict": record["verdict"], "reading": record["reading"]}],
+            "data": data[0],
+            "conditions": _conditions(first),
+            "chance": f"{100 / first['data']['classes']:.1f}",
+            "sigmoid_with": _best(first, "BN-x5-Sigmoid"),
+            "sigmoid_without": _best(first, "Inception-Sigmoid"),
+            "readings": [
+                {"name": one["data"]["name"], "verdict": one["verdict"], "reading": one["reading"]} for one in records
+            ],
             **_paper(),
         },
     )
+
+
+def _target(record: Record, suffix: str) -> Slider:
+    """The handle of a record's target line: from 0 to above its best, at first where the record has it."""
+    start = math.floor(1000 * record["target_accuracy"] + 1e-6) / 10
+    ceiling = _ceiling(mean_curves(record)[1])
+    return Slider(f"target{suffix}", f"target, {record['data']['name']} (%)", 0.0, ceiling, 0.1, start)
 
 
 def _best(record: Record, name: str) -> str:
@@ -100,7 +119,7 @@ def _best(record: Record, name: str) -> str:
 
 def _paper() -> dict[str, Any]:
     """What the paper reports, which every record of the ladder carries along."""
-    arms = {arm["name"]: arm["paper"] for arm in committed_record()["arms"]}
+    arms = {arm["name"]: arm["paper"] for arm in committed_records()[0]["arms"]}
     steps = {name: one["steps_to_target"] for name, one in arms.items()}
 
     def row(name: str, paper: Record) -> dict[str, str]:

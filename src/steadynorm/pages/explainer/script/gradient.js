@@ -123,7 +123,7 @@ class Gradient extends Figure {
 
   pushed() {
     const { push } = this.state;
-    return this.controls.find(({ name }) => name === "push").options[push];
+    return this.control("push").options[push];
   }
 
   drawBatch({ x, mean, sigma }, example) {

@@ -217,17 +217,27 @@ class Figure extends HTMLElement {
 
   /** Which frame of the arrays belongs to a slider's value. */
   index(name) {
-    const { low, step } = this.controls.find((control) => control.name === name);
+    const { low, step } = this.control(name);
     return Math.round((this.state[name] - low) / step);
+  }
+
+  control(name) {
+    return this.controls.find((control) => control.name === name);
   }
 
   fit(width) {
     if (!width || width === this.width) return;
     this.width = width;
+    this.arrange();
+    this.refresh();
+  }
+
+  /** Lay the chart out anew. */
+  arrange() {
     this.svg.replaceChildren();
+    const { width } = this;
     const height = this.layout(width);
     set(this.svg, { width, height, viewBox: `0 0 ${width} ${height}` });
-    this.refresh();
   }
 
   refresh() {
@@ -267,7 +277,7 @@ class Figure extends HTMLElement {
 
   /** A button that runs a slider from its low end to its high one, `perSecond` steps a second, and stops it. */
   addPlay(buttons, name, perSecond) {
-    const { low, high, step } = this.controls.find((control) => control.name === name);
+    const { low, high, step } = this.control(name);
     const button = make("button", { type: "button", class: "play" }, buttons, "Play");
     let began = null;
     const stop = () => {

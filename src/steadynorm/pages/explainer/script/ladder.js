@@ -14,9 +14,7 @@ class Ladder extends Figure {
     make("caption", {}, table, "Steps to the target, and how many times fewer than Inception’s");
     const head = make("tr", {}, make("thead", {}, table));
     make("td", {}, head);
-    for (const title of [`${this.values.data}: steps`, "ratio", "paper: steps", "ratio"]) {
-      make("th", { scope: "col" }, head, title);
-    }
+    [this.heading] = ["", "ratio", "paper: steps", "ratio"].map((title) => make("th", { scope: "col" }, head, title));
     const body = make("tbody", {}, table);
     this.cells = this.values.arms.map((arm, i) => {
       const row = make("tr", {}, body);
@@ -26,6 +24,21 @@ class Ladder extends Figure {
       name.append(arm);
       return [0, 1, 2, 3].map((column) => make("td", { "data-name": `${arm}:${column}` }, row));
     });
+  }
+
+  /** Which of the measured sets is shown. */
+  get set() {
+    return this.state.data ?? 0;
+  }
+
+  /** An array of that set. */
+  measured(name) {
+    return this.arrays[`${name}_${this.set}`];
+  }
+
+  /** The names of the two targets' handles: of that set, and of the paper. */
+  get names() {
+    return [this.values.targets[this.set], "paper"];
   }
 
   stroke(arm) {
@@ -39,13 +52,14 @@ class Ladder extends Figure {
   }
 
   layout(width) {
+    this.laid = this.set;
     this.panels = this.plots(width);
     this.drops = this.panels.map((panel) =>
       this.values.arms.map((_, i) => draw("line", { ...this.stroke(i), "stroke-dasharray": "2 3" }, panel.above)),
     );
     this.drawMeasured(this.panels[0]);
     this.drawPaper(this.panels[1]);
-    this.targets = this.panels.map((panel, i) => this.drawTarget(panel, this.controls[i].name));
+    this.targets = this.panels.map((panel, i) => this.drawTarget(panel, this.names[i]));
     return this.panels[1].bottom + 46;
   }
 
@@ -54,14 +68,15 @@ class Ladder extends Figure {
     const space = beside ? (width - 2 * (44 + ROOM) - 24) / 2 : width - 44 - ROOM;
     const box = { left: 44, top: 40, width: space, height: 240 };
     const next = beside ? { ...box, left: space + ROOM + 112 } : { ...box, top: 380 };
-    const [measured, paper] = this.controls;
-    const [first, last] = [this.arrays.steps.all[0], this.arrays.steps.all.at(-1)];
+    const [measured, paper] = this.names.map((name) => this.control(name));
+    const { all } = this.measured("steps");
+    const [first, last] = [all[0], all.at(-1)];
     const round = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5];
     const by = measured.high > 60 ? 20 : 10;
     const tens = Array.from({ length: Math.floor(measured.high / by) + 1 }, (_, k) => k * by);
     const steps = { domain: [first, last], ticks: round.filter((tick) => tick >= first && tick <= last), log: true };
     const millions = { domain: [1, 40], ticks: [1, 2, 5, 10, 20, 40], log: true };
-    const here = { domain: [0, measured.high], ticks: tens, title: `${this.values.data}, measured: accuracy (%)` };
+    const here = { domain: [0, measured.high], ticks: tens, title: `${this.values.data[this.set]}, measured: accuracy (%)` };
     const percents = [69, 70, 71, 72, 73, 74, 75];
     const there = { domain: [paper.low, paper.high], ticks: percents, title: "paper, ImageNet (%)" };
     return [
@@ -82,7 +97,7 @@ class Ladder extends Figure {
   }
 
   drawMeasured(panel) {
-    const { steps, means } = this.arrays;
+    const [steps, means] = [this.measured("steps"), this.measured("means")];
     const all = this.values.arms.map((_, i) => i);
     for (const i of all) panel.path(steps.all, means.row(i), this.stroke(i));
     this.name(panel, all, all.map((i) => panel.y(means.row(i).at(-1))));
@@ -92,7 +107,7 @@ class Ladder extends Figure {
   /** The anchors as diamonds, and at the right the best of each arm, whose steps are not given. */
   drawPaper(panel) {
     const { paper_steps: steps, paper_best: best } = this.arrays;
-    const known = this.values.arms.map((_, i) => i).filter((i) => best.all[i] >= this.controls[1].low);
+    const known = this.values.arms.map((_, i) => i).filter((i) => best.all[i] >= this.control("paper").low);
     this.name(panel, known, known.map((i) => panel.y(best.all[i])));
     draw("text", { class: "note", x: panel.right + 12, y: panel.top - 10 }, panel.above, "best");
     for (const i of known) {
@@ -128,13 +143,18 @@ class Ladder extends Figure {
 
   grasp({ x, y }) {
     const i = this.panels.findIndex((panel) => x < panel.right + ROOM && y < panel.bottom + 12);
-    return i < 0 ? null : (at) => this.change({ [this.controls[i].name]: this.panels[i].y.invert(at.y) });
+    return i < 0 ? null : (at) => this.change({ [this.names[i]]: this.panels[i].y.invert(at.y) });
   }
 
   update() {
-    const { target, paper } = this.state;
-    const { steps, means, spent, ratio, paper_steps: anchors, paper_best: best, paper_ratio: times } = this.arrays;
-    const frame = this.index("target");
+    if (this.laid !== this.set) this.arrange(); // another set has other axes
+    const [target, paper] = this.names.map((name) => this.state[name]);
+    const { paper_steps: anchors, paper_best: best, paper_ratio: times } = this.arrays;
+    const [steps, means, spent, ratio] = ["steps", "means", "spent", "ratio"].map((name) => this.measured(name));
+    const data = this.values.data[this.set];
+    for (const name of this.values.targets) this.inputs[name].closest("label").hidden = name !== this.names[0];
+    write(this.heading, `${data}: steps`);
+    const frame = this.index(this.names[0]);
     [target, paper].forEach((value, i) => {
       this.targets[i].group.setAttribute("transform", `translate(0 ${this.panels[i].y(value).toFixed(2)})`);
       write(this.targets[i].text, percent(value));
@@ -165,7 +185,7 @@ class Ladder extends Figure {
       this.cells[i][1].dataset.value = ratio.at(frame, i);
       return `${arm} ${there ? `${at} steps` : "not"}`;
     });
-    const ours = `To ${percent(target)} on ${this.values.data}: ${reached.join(", ")}.`;
+    const ours = `To ${percent(target)} on ${data}: ${reached.join(", ")}.`;
     return `${ours} The paper’s target is at ${percent(paper)}.`;
   }
 

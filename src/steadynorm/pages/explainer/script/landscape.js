@@ -24,7 +24,7 @@ class Landscape extends Figure {
     const space = beside ? (width - 44 - 60 - 20) / 2 : width - 60;
     const box = { left: 44, top: 40, width: space, height: 240 };
     const next = beside ? { ...box, left: box.left + space + 60 } : { ...box, top: 390 };
-    const { low, high } = this.controls.find(({ name }) => name === "step");
+    const { low, high } = this.control("step");
     const eta = { domain: [0, 1], ticks: [], title: "" };
     this.left = new Panel(this.svg, box, eta, { domain: [0, 4], ticks: [0, 1, 2, 3, 4], title: "loss along the gradient" });
     this.ends = [0, 0.5, 1].map((share) => {
@@ -60,7 +60,7 @@ class Landscape extends Figure {
     const xs = Array.from({ length: points }, (_, k) => this.left.x(k / (points - 1)));
     this.ends.forEach((text, k) => write(text, plainly(Number(((end * k) / 2).toFixed(2)))));
     write(this.name, measure ? "η, as a share of ‖W‖" : "η");
-    const { low, high, step: every } = this.controls.find(({ name }) => name === "step");
+    const { low, high, step: every } = this.control("step");
     const all = Array.from({ length: Math.round((high - low) / every) + 1 }, (_, k) => k);
     const height = (k, i) => this.right.y(Math.log10(Math.max(spread.at(k, measure, i), 1e-9)));
     const told = names.map((name, i) => {
