@@ -36,6 +36,11 @@ def along_features(v: Tensor, x: Tensor) -> Tensor:
     return v.reshape((1, -1) + (1,) * (x.dim() - 2))
 
 
+def examples_apart(x: Tensor) -> Tensor:
+    """Return (N, C, *S) as (1, N·C, *S), in which each feature of each example is a feature of its own."""
+    return x.reshape(1, -1, *x.shape[2:])
+
+
 def features_second(x: Tensor) -> Tensor:
     """Return (N, *S, C) as (N, C, *S), a view."""
     return x.movedim(-1, 1)

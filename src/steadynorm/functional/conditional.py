@@ -48,10 +48,15 @@ def scale_by_class(
     """Return γ_k y + β_k with the class k of each example, and 0 where the mask is False."""
     for table, with_it in ((gamma, torch.mul), (beta, torch.add)):
         if table is not None:
-            # (C,), or (N, C); an index would take -1 for the last class where values are not looked at
-            v = F.embedding(classes.long(), table) if isinstance(classes, Tensor) else table[classes]
+            v = of_class(table, classes)
             y = with_it(y, v.reshape(*v.shape, *[1] * (y.dim() - 2)))
     return shown(y, mask)
+
+
+def of_class(table: Tensor, classes: int | Tensor) -> Tensor:
+    """Return a table's row, (C,), or the row of each example, (N, C)."""
+    # an index would take -1 for the last class where values are not looked at
+    return F.embedding(classes.long(), table) if isinstance(classes, Tensor) else table[classes]
 
 
 def check_classes(classes: int | Tensor, x: Tensor, count: int) -> None:

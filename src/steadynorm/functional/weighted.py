@@ -45,17 +45,22 @@ def example_weighted_norm(
     x = shown(x, mask)
     counts = x.new_ones((1,) * x.dim(), dtype=torch.bool) if mask is None else mask
     counts = counts.expand(len(x), *counts.shape[1:])
-    population, own = (torch.full((), share, dtype=mean.dtype, device=x.device) for share in (1 - alpha, alpha))
 
     def one(example: Tensor, counts: Tensor) -> Tensor:
         moments = batch_moments(example[None], mask=counts[None])
-        mixed = merge_moments(Moments(population, mean, var), Moments(own, moments.mean, moments.var))
+        mixed = mixed_moments(mean, var, moments.mean, moments.var, alpha=alpha)
         return normalize(example[None], mixed.mean, mixed.var, gamma, beta, eps=eps)[0]
 
     if len(x) == 0:  # vmap refuses it
         return x
     y: Tensor = torch.vmap(one)(x, counts)
     return shown(y, mask)
+
+
+def mixed_moments(mean: Tensor, var: Tensor, own_mean: Tensor, own_var: Tensor, *, alpha: float) -> Moments:
+    """Return the moments of both together, where the own ones have the weight α and the others 1 − α."""
+    population, own = (torch.full((), share, dtype=mean.dtype, device=mean.device) for share in (1 - alpha, alpha))
+    return merge_moments(Moments(population, mean, var), Moments(own, own_mean, own_var))
 
 
 def check_alpha(alpha: float) -> None:

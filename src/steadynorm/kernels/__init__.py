@@ -7,6 +7,7 @@ and with ``STEADYNORM_KERNELS=off``, the answer is no, and torch's own operators
 from .autograd import batch_norm, batch_norm_traced, normalize
 from .by_moments import batch_norm_by_moments
 from .ghost import ghost_batch_norm
+from .in_parts import measure, normalize_by
 from .in_place import batch_norm_in_place
 from .library import failure, load, loaded, ready, status
 from .lp import lp_batch_norm
@@ -26,10 +27,12 @@ __all__ = [
     "load",
     "loaded",
     "lp_batch_norm",
+    "measure",
     "mix",
     "moments",
     "move",
     "normalize",
+    "normalize_by",
     "ready",
     "status",
 ]

@@ -10,7 +10,7 @@ from ..functional import batch_moments, batch_norm_backward
 from ..functional._tensors import along_features, pooled_axes, widen
 from .operators import ACTIVATION_NUMBERS, keeps_output
 
-__all__ = ["SLOPES", "by_formula", "differentiable_backward"]
+__all__ = ["before_activation", "by_formula", "differentiable_backward"]
 
 _aten = torch.ops.aten
 
@@ -21,7 +21,7 @@ def _silu(dy: Tensor, z: Tensor) -> Tensor:
 
 
 # φ'(z) · dy; where only the sign of z counts, y may be given for it.
-SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
+_SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
     ACTIVATION_NUMBERS["relu"]: lambda dy, z: _aten.threshold_backward(dy, z, 0),
     ACTIVATION_NUMBERS["leaky_relu"]: lambda dy, z: _aten.leaky_relu_backward(dy, z, 0.01, False),
     ACTIVATION_NUMBERS["silu"]: _silu,
@@ -64,7 +64,7 @@ def differentiable_backward(
             z = along_features(inv_std if gamma is None else inv_std * gamma, x) * (widen(x) - along_features(mean, x))
             z = z if beta is None else z + along_features(beta, x)
             z = z if saved is None else z + saved
-        dz = SLOPES[activation](dy, z).to(x.dtype)
+        dz = _SLOPES[activation](dy, z).to(x.dtype)
     if statistics is None:
         dx, dgamma, dbeta = batch_norm_backward(dz, x, gamma, moments, eps=eps, mask=mask)
         return dx, dz, dgamma, dbeta
@@ -85,3 +85,18 @@ def by_formula(
     wanted = [v for v in inputs if v is not None and v.requires_grad]
     found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=differentiable))
     return tuple(next(found) if v is not None and v.requires_grad else None for v in inputs)
+
+
+def before_activation(
+    dy: Tensor, activation: int, saved: Tensor | None, formula: Callable[..., Tensor], inputs: tuple[Tensor | None, ...]
+) -> Tensor:
+    """Return dz, differentiable, for z = formula(*inputs) + r; ``saved`` as of :func:`differentiable_backward`."""
+    if not activation:
+        return dy
+    if saved is not None and keeps_output(activation, saved):
+        z = saved
+    else:
+        with torch.enable_grad():
+            z = formula(*inputs)
+            z = z if saved is None else z + saved
+    return _SLOPES[activation](dy, z)

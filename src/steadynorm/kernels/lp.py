@@ -15,7 +15,7 @@ from ..functional import Moments
 from ..functional._tensors import widen
 from ..functional.lp import lp_batch_norm as formula
 from .autograd import Gradients, needed
-from .differentiable import SLOPES, by_formula
+from .differentiable import before_activation, by_formula
 from .operators import ACTIVATION_NUMBERS, keeps_output, operators
 
 __all__ = ["lp_batch_norm"]
@@ -103,13 +103,8 @@ def _differentiable(ctx: Any, dy: Tensor) -> Gradients:
         affine = (None if v is None else widen(v) for v in (weight, bias))
         return formula(x, *affine, p=ctx.p, centred=ctx.centred, eps=ctx.eps)[0]
 
-    dz = dy
-    if ctx.activation:
-        z = saved
-        if saved is None or not keeps_output(ctx.activation, saved):
-            z = normed(x, weight, bias)
-            z = z if saved is None else z + saved
-        dz = SLOPES[ctx.activation](dy, z)
-    dx, dgamma, dbeta = by_formula(normed, (x, weight, bias), (dz,))
+    inputs = x, weight, bias
+    dz = before_activation(dy, ctx.activation, saved, normed, inputs)
+    dx, dgamma, dbeta = by_formula(normed, inputs, (dz,))
     wants_residual = ctx.needs_input_grad[1]
     return dx, dz if wants_residual else None, dgamma, dbeta, *(None,) * 4

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import kernels
 from .._torch import parameters_of
 from ..errors import ArgumentError, ModelError
-from ..functional import Moments
-from ..functional._tensors import widen
-from ..functional.conditional import check_classes, conditional_batch_norm, scale_by_class
+from ..functional import Moments, RunningStatistics
+from ..functional._tensors import examples_apart, widen
+from ..functional.conditional import check_classes, conditional_batch_norm, of_class, scale_by_class
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .finishing import Affine, finish
+from .dispatch import code_for
+from .finishing import Affine, finish, wide_affine
 from .method import MethodBase
 from .naming import describe
 
@@ -115,13 +117,45 @@ class ConditionalBatchNormBase(MethodBase):
             x, self.class_weight, self.class_bias, classes=self.classes, eps=self.eps, mask=mask
         )
 
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor | None:
+        affine, by_example = self._rows()
+        if not by_example:
+            return kernels.batch_norm(x, residual, *affine, moving, self.momentum, self.eps, self.activation)
+        if x.dtype is torch.bfloat16 or not x.is_contiguous():
+            return None
+        x_hat = kernels.batch_norm(x, None, None, None, moving, self.momentum, self.eps, None)
+        return self._affine_by_example(x_hat, residual, affine, x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]), 0.0)
+
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         mean, var, *_ = self._constants()
+        if code_for(x, residual, None, None, mean) == "kernel":
+            affine, by_example = self._rows()
+            if not by_example:
+                return kernels.normalize(x, residual, *affine, mean, var, self.eps, self.activation)
+            if x.is_contiguous():
+                return self._affine_by_example(x, residual, affine, mean, var, self.eps)
         wide = widen(x)
         dtype = torch.promote_types(wide.dtype, mean.dtype)
         y = F.batch_norm(wide.to(dtype), mean.to(dtype), var.to(dtype), None, None, False, 0.0, self.eps)
         y = scale_by_class(y, self.class_weight, self.class_bias, self.classes).to(x.dtype)
         return finish(y, residual, self.activation)
+
+    def _rows(self) -> tuple[Affine, bool]:
+        """Return γ and β of the class, (C,), and False; or those of each example's, (N·C,), and True."""
+        classes = self.classes
+        tables = wide_affine(self.class_weight, self.class_bias)
+        rows = [None if table is None else of_class(table, classes) for table in tables]
+        by_example = any(v is not None and v.dim() == 2 for v in rows)
+        gamma, beta = (None if v is None else v.reshape(-1) for v in rows)
+        return (gamma, beta), by_example
+
+    def _affine_by_example(
+        self, x: Tensor, residual: Tensor | None, affine: Affine, mean: Tensor, var: Tensor, eps: float
+    ) -> Tensor:
+        """Return what the kernels make of each example with its own γ and β."""
+        apart = None if residual is None else examples_apart(residual)
+        statistics = mean.repeat(len(x)), var.repeat(len(x))
+        return kernels.normalize(examples_apart(x), apart, *affine, *statistics, eps, self.activation).view(x.shape)
 
     def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
         super()._check_input(x, residual, mask, by_batch)

@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from .. import kernels
 from ..errors import ShapeError
-from ..functional import Moments
+from ..functional import Moments, RunningStatistics
 from ..functional.virtual import check_reference_size, virtual_batch_norm
-from ..functional.weighted import example_weighted_norm
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
-from .finishing import Affine, finish, wide_affine
+from .finishing import Affine
 from .method import MethodBase
+from .moving import move
 from .naming import describe
+from .weighted import fused_by_example, may_be_taken_apart, weighted_by_example
 
 __all__ = ["VirtualBatchNorm1d", "VirtualBatchNorm2d", "VirtualBatchNorm3d"]
 
@@ -56,11 +59,25 @@ class VirtualBatchNormBase(MethodBase):
     def _transform(self, x: Tensor, affine: Affine, mask: Tensor | None) -> tuple[Tensor, Moments]:
         return virtual_batch_norm(x, *affine, reference_size=self.reference_size, eps=self.eps, mask=mask)
 
+    def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor | None:
+        n, affine = int(self.reference_size), (self.weight, self.bias)
+        if len(x) <= n:
+            return kernels.batch_norm(x, residual, *affine, moving, self.momentum, self.eps, self.activation)
+        if not may_be_taken_apart(x):
+            return None
+        sizes = [n, len(x) - n]
+        reference, others = torch.split(x, sizes)
+        beside = (None, None) if residual is None else torch.split(residual, sizes)
+        moments = kernels.measure(reference)
+        mean, var = moments.mean, moments.var
+        y = kernels.normalize_by(reference, beside[0], *affine, mean, var, self.eps, self.activation)
+        alone = fused_by_example(self, others, beside[1], mean, var, alpha=1 / (n + 1))
+        if moving is not None:
+            move(moving, x, mean.detach(), var.detach(), self.momentum, count=moments.count, bessel=True)
+        return torch.cat([y, alone])
+
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        mean, var, *affine = self._constants()
-        alpha = 1 / (self.reference_size + 1)
-        y = example_weighted_norm(x, mean, var, *wide_affine(*affine), alpha=alpha, eps=self.eps, mask=mask)
-        return finish(y, residual, self.activation)
+        return weighted_by_example(self, x, residual, mask, alpha=1 / (self.reference_size + 1))
 
     def _check_input(self, x: Tensor, residual: Tensor | None, mask: Tensor | None, by_batch: bool) -> None:
         super()._check_input(x, residual, mask, by_batch)

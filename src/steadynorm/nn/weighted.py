@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
+from .. import kernels
 from .._renamed import old_names
-from ..functional.weighted import check_alpha, example_weighted_norm
+from ..functional._tensors import examples_apart
+from ..functional.weighted import check_alpha, example_weighted_norm, mixed_moments
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormBase
+from .dispatch import code_for
 from .finishing import finish, wide_affine
 
 __all__ = ["ExampleWeightedBatchNorm1d", "ExampleWeightedBatchNorm2d", "ExampleWeightedBatchNorm3d"]
@@ -39,9 +43,36 @@ class ExampleWeightedBatchNormBase(BatchNormBase):
         self.alpha = alpha
 
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        mean, var, *affine = self._constants()
-        y = example_weighted_norm(x, mean, var, *wide_affine(*affine), alpha=self.alpha, eps=self.eps, mask=mask)
-        return finish(y, residual, self.activation)
+        return weighted_by_example(self, x, residual, mask, alpha=self.alpha)
+
+
+def weighted_by_example(
+    layer: BatchNormBase, x: Tensor, residual: Tensor | None, mask: Tensor | None, *, alpha: float
+) -> Tensor:
+    """Return activation(norm(x) + residual) by the layer's running statistics and, with the share α, each example's."""
+    mean, var, weight, bias = layer._constants()
+    if mask is None and code_for(x, residual, weight, bias, mean) == "kernel" and may_be_taken_apart(x):
+        return fused_by_example(layer, x, residual, mean, var, alpha=alpha)
+    y = example_weighted_norm(x, mean, var, *wide_affine(weight, bias), alpha=alpha, eps=layer.eps, mask=mask)
+    return finish(y, residual, layer.activation)
+
+
+def may_be_taken_apart(x: Tensor) -> bool:
+    """Tell whether examples can be features of their own without a copy, and gradients in parts lose nothing."""
+    return x.is_contiguous() and not (x.dtype is torch.bfloat16 and torch.is_grad_enabled())
+
+
+def fused_by_example(
+    layer: BatchNormBase, x: Tensor, residual: Tensor | None, mean: Tensor, var: Tensor, *, alpha: float
+) -> Tensor:
+    """Return the same by the kernels, for any mean and variance beside the example's own; gradients flow to these."""
+    apart, n = examples_apart(x), len(x)
+    own = kernels.measure(apart)
+    mixed = mixed_moments(mean.double().repeat(n), var.double().repeat(n), own.mean, own.var, alpha=alpha)
+    gamma, beta = (None if v is None else v.repeat(n) for v in (layer.weight, layer.bias))
+    beside = None if residual is None else examples_apart(residual)
+    y = kernels.normalize_by(apart, beside, gamma, beta, mixed.mean, mixed.var, layer.eps, layer.activation)
+    return y.view(x.shape)
 
 
 class ExampleWeightedBatchNorm1d(ExampleWeightedBatchNormBase, BatchNorm1d):
