@@ -26,7 +26,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables["ladder"] = CLAIM.table(records[-1])
     run = {"kind": "claims", "records": records}
     file = tmp_path_factory.mktemp("page") / "claims.html"
-    file.write_text(render(run, tables, {"E1": "A made-up correction."}), encoding="utf-8")
+    file.write_text(render(run, tables, {"E1": "A made-up correction."}, ["made/up"]), encoding="utf-8")
     return file
 
 
@@ -66,6 +66,8 @@ def test_every_claim_has_its_words_and_numbers(browser: Browser, page_file: Path
         assert "steadynorm reproduce made/down --preset smoke" in section.text_content()
         assert "1 refuted" in page.locator("header .reading").inner_text()
         assert "A made-up correction." in page.locator("main").inner_text()
+        links = page.locator("section .note a").evaluate_all("all => all.map((link) => link.getAttribute('href'))")
+        assert links == ["explainer.html#said-made-up"]
         numbers = page.locator("#made-up table", has_text="A made-up chart, in numbers").locator("tbody tr")
         assert [row.locator("th, td").all_text_contents() for row in numbers.all()] == [
             ["1", "2", "1"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import webbrowser
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +22,8 @@ __all__ = ["ExplainCommand"]
 class ExplainCommand(Command):
     """Write a page that explains batch normalization in figures to be dragged, and open it in a browser.
 
-    The page is one file that works offline. Its numbers are computed now, by this package.
+    The page is one file that works offline. Its numbers are computed now, by this package. Where a report.html of
+    ``steadynorm reproduce`` lies beside it, the page links each claim to its part there.
 
     Examples:
 
@@ -44,10 +47,18 @@ class ExplainCommand(Command):
         from ..pages.explainer import render
 
         print("computing the figures: some seconds", file=sys.stderr)
-        page = render(committed_records(), load_record(self.record) if self.record else None)
         file = self.output or Path("explainer.html")
+        records = committed_records()
+        report = _report(file.with_name("report.html"), records)
+        page = render(records, load_record(self.record) if self.record else None, report)
         write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))
         print(file)
         if not self.no_open and not webbrowser.open(file.resolve().as_uri()):
             print(f"steadynorm: there is no browser to open it with; open {file} yourself", file=sys.stderr)
         return DONE
+
+
+def _report(file: Path, claims: Iterable[str]) -> dict[str, str]:
+    """Return where a report tells of each claim, by id; nothing when there is none."""
+    anchors = set(re.findall(r'<section id="([\w-]+)">', file.read_text(encoding="utf-8"))) if file.exists() else set()
+    return {id: f"{file.name}#{anchor}" for id in claims if (anchor := id.replace("/", "-")) in anchors}

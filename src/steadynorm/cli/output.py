@@ -77,10 +77,11 @@ def write_report(record: Mapping[str, Any], *files: Path) -> None:
     """Make the page of a record, of whatever kind, and write it to each file, whole or not at all."""
     from ..files import write_beside
     from ..lab.catalogue import BY_READING, claim_of
+    from ..pages.explainer.story import cited
     from ..pages.results import render
 
     tables = {one["claim"]: claim_of(one).table(one) for one in record.get("records", [record])}
-    page = render(record, tables, BY_READING)
+    page = render(record, tables, BY_READING, cited())
     for file in files:
         write_beside(file, lambda beside: beside.write_text(page, encoding="utf-8"))
 

@@ -36,12 +36,17 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "article", "figure", "render"]
 
 
-def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | None = None) -> str:
+def render(
+    claims: Mapping[str, Mapping[str, Any]],
+    record: Mapping[str, Any] | None = None,
+    report: Mapping[str, str] | None = None,
+) -> str:
     """Return the page with all figures, one HTML document below 1 MB that opens offline.
 
     Args:
         claims: the records of the claims, by id, to which the page's statements are linked.
-        record: the record of the ladder that the ladder's figure draws; None for the one that comes with the package.
+        record: the record of the ladder that the ladder's figure draws; None for those that come with the package.
+        report: where a report of the reader's own run tells of a claim, by id.
 
     Raises: DataError when the record is of another claim; MissingExtraError when a library is not installed.
     """
@@ -49,7 +54,7 @@ def render(claims: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any] | 
 
     from .page import page
 
-    return page(figures, claims)
+    return page(figures, claims, report or {})
 
 
 def article(claims: Mapping[str, Mapping[str, Any]]) -> str:

@@ -21,7 +21,7 @@ __all__ = ["page"]
 Record = Mapping[str, Any]
 
 
-def page(figures: Sequence[Figure], records: Mapping[str, Record]) -> str:
+def page(figures: Sequence[Figure], records: Mapping[str, Record], report: Mapping[str, str]) -> str:
     """Return the whole page in one file that asks for nothing."""
     named = {figure.name: figure for figure in figures}
     teller = story.Page(records, all_facts(figures), named)
@@ -33,6 +33,7 @@ def page(figures: Sequence[Figure], records: Mapping[str, Record]) -> str:
         "reading",
         parts=parts,
         claims=cited,
+        report=report,
         verdicts=Counter(record["verdict"] for record in cited.values()),
         marks=story.MARKS,
         letters=Markup(json.dumps({key: letter.meaning for key, letter in LETTERS.items()}, ensure_ascii=False)),

@@ -133,9 +133,10 @@ class Page(Teller):
     def claim(self, id: str) -> str:
         self.claims.append(id)
         verdict = self.records[id]["verdict"]
-        kind = verdict.replace(" ", "-")
+        kind, anchor = verdict.replace(" ", "-"), id.replace("/", "-")
+        said = f' id="said-{anchor}"' if self.claims.count(id) == 1 else ""
         return (
-            f'<button type="button" class="verdict {kind}" popovertarget="reading-{id.replace("/", "-")}">'
+            f'<button type="button"{said} class="verdict {kind}" popovertarget="reading-{anchor}">'
             f'<span class="unseen">Claim: </span><span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</button>'
         )
 
@@ -201,6 +202,11 @@ def texts() -> list[tuple[str, str]]:
     folder = files(__package__).joinpath("templates", "story")
     found = sorted((file.name, file.read_text(encoding="utf-8")) for file in folder.iterdir())
     return [(name.removesuffix(".md").partition("-")[2], text) for name, text in found if name.endswith(".md")]
+
+
+def cited() -> set[str]:
+    """Return the claims that the story cites; where the page first does, there is an anchor ``said-…``."""
+    return {id for _, text in texts() for id in re.findall(r'claim\("([^"]+)"\)', text)}
 
 
 def told_by(teller: Teller, text: str) -> str:

@@ -8,7 +8,7 @@ chart as a table. No number in it comes from anywhere but the record.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -46,20 +46,28 @@ class Section:
         return sections.details(self.record)
 
 
-def render(record: Mapping[str, Any], tables: Mapping[str, Report], corrections: Mapping[str, str]) -> str:
+def render(
+    record: Mapping[str, Any],
+    tables: Mapping[str, Report],
+    corrections: Mapping[str, str],
+    article: Collection[str] = (),
+) -> str:
     """Return the page of one claim, or the page that gathers those of a run of claims.
 
     Args:
         record: as ``result.json`` holds it.
         tables: the table of each claim, shown beside its charts, by id.
         corrections: of the article, by reading alone: what is said in place of it, by number.
+        article: the claims that the page of ``steadynorm explain`` cites, each linked to its place there.
 
     Returns:
         A whole HTML document, about 1 MB, most of it the chart library.
     """
     told = [Section(one, tables[one["claim"]]) for one in record.get("records", [record])]
     if record["kind"] != "claims":
-        return _fill("page.html", title=record["statement"], section=told[0], grid=sections.grid(record))
+        return _fill(
+            "page.html", title=record["statement"], section=told[0], grid=sections.grid(record), article=article
+        )
     counts = Counter(str(section.record["verdict"]) for section in told)
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts))
     rows = [{"number": number, "correction": text} for number, text in corrections.items()]
@@ -68,6 +76,7 @@ def render(record: Mapping[str, Any], tables: Mapping[str, Report], corrections:
         title="Claims about batch normalization, settled",
         tally=tally[:1].upper() + tally[1:],
         sections=told,
+        article=article,
         corrections=Report("Corrections of the article", ("number", "correction"), rows),
         environment=sections.environment(told[0].record),
     )
