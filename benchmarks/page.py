@@ -10,18 +10,20 @@ page runs at its default for three seconds, and frames are counted. Writes ``res
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-from playwright.sync_api import Page, sync_playwright
+from typing import TYPE_CHECKING, Any
 
 from steadynorm.environment import environment
 from steadynorm.files import results, write_json
 from steadynorm.lab.catalogue import committed_records
 from steadynorm.pages.explainer import NAMES, render
+from steadynorm.reports import Report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 RECORD = results() / "bench" / "page.json"
 SLOWER = (1, 4)
@@ -35,12 +37,14 @@ DRAG = """async ([name, moves]) => {
   const painted = new MessageChannel();
   const times = [];
   for (let k = 0; k <= moves; k++) {
-    times.push(await new Promise((done) => requestAnimationFrame(() => {
+    const before = figure.state[slider];
+    const time = await new Promise((done) => requestAnimationFrame(() => {
       const began = performance.now();
       painted.port1.onmessage = () => done(performance.now() - began);
       figure.change({[slider]: low + (high - low) * (0.5 + 0.5 * Math.sin((2 * Math.PI * k) / moves))});
       painted.port2.postMessage(0);
-    })));
+    }));
+    if (figure.state[slider] !== before) times.push(time);
   }
   figure.reset();
   return times.slice(1);
@@ -66,7 +70,7 @@ PLAY = """async () => {
 }"""
 
 
-def measure(page: Page) -> Iterator[dict[str, Any]]:
+def measure(page: "Page") -> Iterator[dict[str, Any]]:
     """Drag each figure, at each speed."""
     session = page.context.new_cdp_session(page)
     for slower in SLOWER:
@@ -78,8 +82,38 @@ def measure(page: Page) -> Iterator[dict[str, Any]]:
         yield {"figure": "train, played", "slower": slower, "frames a second": frames, "steps shown a second": steps}
 
 
+def table(record: Mapping[str, Any]) -> Report:
+    """Return a row a figure."""
+    by = {(row["figure"], row["slower"]): row for row in record["rows"]}
+    rows = [
+        {
+            "figure": name,
+            "median ms": round(by[name, 1]["median ms"], 1),
+            "longest ms": round(by[name, 1]["longest ms"], 1),
+            "median ms, slowed 4 times": round(by[name, 4]["median ms"], 1),
+            "longest ms, slowed 4 times": round(by[name, 4]["longest ms"], 1),
+        }
+        for name in NAMES
+    ]
+    frames = [f"{by['train, played', slower]['frames a second']:.0f}" for slower in SLOWER]
+    here = record["environment"]
+    return Report(
+        "From a drag to the picture, in the page of `steadynorm explain`",
+        tuple(rows[0]),
+        rows,
+        (
+            f"{MOVES} moves of each figure's first handle at 1280 pixels, each from a new value to the painted frame; "
+            "those that change nothing are left out. The training in the page, at its default, is shown at "
+            f"{' and '.join(frames)} frames a second.",
+            f"Measured {record['created'][:10]}, {here['browser']}, {here['processor']}; the browser slows itself.",
+        ),
+    )
+
+
 def main() -> None:
     """Make the page, measure, and write the record."""
+    from playwright.sync_api import sync_playwright
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         file = Path(folder) / "explainer.html"
         file.write_text(render(committed_records()), encoding="utf-8")

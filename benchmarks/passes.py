@@ -35,7 +35,7 @@ SEEDS = (0, 1, 2)
 def measure(data: str, steps: int, seed: int) -> list[dict[str, Any]]:
     """Train one network, take its statistics anew in every way, and compare."""
     from steadynorm.lab.claims.ladder._arms import ARMS
-    from steadynorm.lab.runs.training import Job, Training
+    from steadynorm.lab.runs.job import Job, JobTraining
 
     job = Job(
         claim="passes",
@@ -51,7 +51,7 @@ def measure(data: str, steps: int, seed: int) -> list[dict[str, Any]]:
         validation=500,
         test=TESTED,
     )
-    training = Training(job)
+    training = JobTraining(job)
     for _ in range(steps):
         training.advance()
     trained = training.network

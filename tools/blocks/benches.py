@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks import doctor, folding, passes, synchronization
+from benchmarks import doctor, folding, page, passes, synchronization
 
 from steadynorm.bench import geometric_mean
 from steadynorm.nn.catalogue import CATALOGUE
@@ -181,5 +181,6 @@ TABLES: Mapping[str, Callable[[Record], str]] = {
     "folding": lambda record: told(folding.table(record)),
     "passes": lambda record: told(passes.table(record)),
     "doctor": lambda record: told(doctor.table(record)),
+    "page": lambda record: told(page.table(record)),
     "synchronization": lambda record: told(synchronization.table(record)),
 }
