@@ -17,6 +17,7 @@ TORCHS = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "hardswish": nn.Hardswish,
+    "relu6": nn.ReLU6,
 }
 
 

@@ -40,6 +40,7 @@ def test_an_activation_may_be_torchs_module(name):
         "sigmoid": nn.Sigmoid(),
         "tanh": nn.Tanh(),
         "hardswish": nn.Hardswish(),
+        "relu6": nn.ReLU6(),
     }
     for layer in (sn.nn.BatchNorm2d, sn.nn.FrozenBatchNorm2d):
         assert layer(3, activation=kinds[name]).activation == name
@@ -48,7 +49,7 @@ def test_an_activation_may_be_torchs_module(name):
     torch.testing.assert_close(sn.nn.BatchNorm2d(3, activation=name)(x), kinds[name](nn.BatchNorm2d(3)(x)))
 
 
-@pytest.mark.parametrize("other", [nn.LeakyReLU(0.2), nn.GELU("tanh"), nn.ELU(), nn.ReLU6(), nn.ReLU])
+@pytest.mark.parametrize("other", [nn.LeakyReLU(0.2), nn.GELU("tanh"), nn.ELU(), nn.Hardtanh(), nn.ReLU])
 def test_another_module_is_refused(other):
     with pytest.raises(ArgumentError, match=r"activation must be None or one of relu, .* or torch's module of it"):
         sn.nn.BatchNorm2d(3, activation=other)

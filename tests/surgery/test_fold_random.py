@@ -34,6 +34,7 @@ FUNCTIONS = {  # by the names that our layers have for them
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "hardswish": F.hardswish,
+    "relu6": F.relu6,
 }
 BETWEEN = (*FUNCTIONS.values(), F.softplus, F.elu)
 

@@ -29,6 +29,7 @@ _SLOPES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
     ACTIVATION_NUMBERS["sigmoid"]: lambda dy, z: _aten.sigmoid_backward(dy, z.sigmoid()),
     ACTIVATION_NUMBERS["tanh"]: lambda dy, z: _aten.tanh_backward(dy, z.tanh()),
     ACTIVATION_NUMBERS["hardswish"]: lambda dy, z: _aten.hardswish_backward(dy, z),
+    ACTIVATION_NUMBERS["relu6"]: lambda dy, z: _aten.hardtanh_backward(dy, z, 0, 6),
 }
 
 

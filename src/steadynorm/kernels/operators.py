@@ -37,7 +37,7 @@ from torch import Tensor
 
 __all__ = ["ACTIVATION_NUMBERS", "INVERTIBLE", "LIBRARY", "keeps_output", "moments", "operators"]
 
-_ACTIVATIONS = (None, "relu", "leaky_relu", "silu", "gelu", "sigmoid", "tanh", "hardswish")  # the order of the C++
+_ACTIVATIONS = (None, "relu", "leaky_relu", "silu", "gelu", "sigmoid", "tanh", "hardswish", "relu6")  # as in the C++
 ACTIVATION_NUMBERS: dict[str | None, int] = {name: number for number, name in enumerate(_ACTIVATIONS)}
 INVERTIBLE = frozenset({None, "leaky_relu"})
 """Activations that lose nothing: z is known from y to the last places. Those that flatten out do lose."""

@@ -31,6 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": F.sigmoid,
     "tanh": F.tanh,
     "hardswish": F.hardswish,
+    "relu6": F.relu6,
 }
 """Each as ``torch.nn.functional`` has it, with its default arguments."""
 
@@ -43,6 +44,7 @@ MODULES: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "hardswish": nn.Hardswish,
+    "relu6": nn.ReLU6,
 }
 """The same as modules of torch's."""
 

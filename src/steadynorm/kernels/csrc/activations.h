@@ -111,6 +111,17 @@ struct Relu {
   }
 };
 
+struct Relu6 {  // in bfloat16 an output of 6 may be a z of less
+  static constexpr bool from_output = false, cheap = true, invertible = false;
+  template <class A, int N> static vec<A, N> value(vec<A, N> z) {
+    auto positive = Relu::value<A, N>(z);
+    return positive >= A(6) ? vec<A, N>{} + A(6) : positive;
+  }
+  template <class A, int N> static vec<A, N> slope_times(vec<A, N> z, vec<A, N> dy) {
+    return z >= A(6) ? vec<A, N>{} : Relu::slope_times<A, N>(z, dy);
+  }
+};
+
 struct LeakyRelu {
   static constexpr bool from_output = true, cheap = true, invertible = true;
   template <class A, int N> static vec<A, N> value(vec<A, N> z) { return z > A(0) ? z : z * A(0.01); }
@@ -206,6 +217,8 @@ template <class F> inline void with_activation(int64_t number, F&& f) {
       return f(Tanh{});
     case 7:
       return f(Hardswish{});
+    case 8:
+      return f(Relu6{});
   }
   return f(Identity{});
 }

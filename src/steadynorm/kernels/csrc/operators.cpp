@@ -10,7 +10,7 @@
 
 namespace steadynorm {
 
-constexpr int64_t activations = 8;
+constexpr int64_t activations = 9;
 
 void parallel_for(int64_t begin, int64_t end, int64_t grain_size, Callable<void(int64_t, int64_t)> f) {
   torch::stable::parallel_for(begin, end, grain_size, f);
