@@ -105,9 +105,9 @@ def as_pairs(x: Tensor, *, last: bool = False) -> Tensor:
 
 def from_pairs(x: Tensor, *, last: bool = False) -> Tensor:
     """Return what :func:`as_pairs` has made real as complex features."""
-    features = x if last else x.movedim(1, -1)
-    complex = torch.view_as_complex(features.reshape(*features.shape[:-1], -1, 2).contiguous())
-    return complex if last else complex.movedim(-1, 1)
+    at = x.dim() - 1 if last else 1
+    parts = x.unflatten(at, (-1, 2)).movedim(at + 1, -1)  # type: ignore[no-untyped-call]
+    return torch.view_as_complex(parts.contiguous())
 
 
 def check_complex(x: Tensor) -> None:
