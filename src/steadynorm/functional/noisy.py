@@ -49,15 +49,14 @@ def draw_noise(x: Tensor, *, dose: float = 1.0, generator: Generator | None = No
     like: Any = {"dtype": wide_dtype(x.dtype), "device": x.device}
     unit = (1, x.shape[1], *[1] * (x.dim() - 2))
 
-    def uniform(shape: tuple[int, ...], low: float | Tensor, width: float) -> Tensor:
-        drawn: Tensor = torch.rand(shape, generator=generator, **like)
-        return drawn.mul_(width).add_(low)
+    def uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
+        return torch.empty(shape, **like).uniform_(low, high, generator=generator)
 
     half, spread = SHIFT_OF_UNIT * dose, SPREAD * dose
-    mu = uniform(unit, -half, 2 * half)
-    sigma = uniform(unit, 1.0, SCALE_OF_UNIT * dose)
-    m = uniform(x.shape, mu - spread, 2 * spread)
-    s = torch.randn(x.shape, generator=generator, **like).mul_(spread).add_(sigma)
+    mu = uniform(unit, -half, half)
+    sigma = uniform(unit, 1.0, 1 + SCALE_OF_UNIT * dose)
+    m = uniform(x.shape, -spread, spread).add_(mu)
+    s = torch.empty(x.shape, **like).normal_(0, spread, generator=generator).add_(sigma)
     return Noise(s, m)
 
 
