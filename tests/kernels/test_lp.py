@@ -102,8 +102,17 @@ def test_only_what_is_wanted_has_gradients():
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-def test_schemas_and_fakes(infinite):
-    x, centre = torch.randn(4, 3, 5), torch.randn(3)
-    library.opcheck(operators.norms, (x, centre, infinite))
-    largest = operators.norms(x, centre, infinite)[0] if infinite else None
-    library.opcheck(operators.norms_backward, (torch.randn_like(x), x, centre, centre, centre, largest))
+@pytest.mark.parametrize("centred", [False, True])
+def test_schemas_and_fakes(infinite, centred):
+    x, r, dy = torch.randn(3, 4, 3, 5).unbind()
+    gamma, beta = torch.randn(2, 3).unbind()
+    library.opcheck(operators.norms, (x, infinite, centred))
+    norms = operators.norms(x, infinite, centred)
+    _, statistics = operators.normalize(x, r, gamma, beta, norms[0], norms[1], EPS, 3)
+    of_y = dy, x, r, gamma, beta, statistics, 3
+    library.opcheck(operators.norms_backward, (*of_y, norms, infinite, centred, True, True))
+
+
+def test_sixteen_bits_are_refused():
+    with pytest.raises(RuntimeError, match="float32 or float64"):
+        operators.norms(torch.randn(4, 3).bfloat16(), False, False)

@@ -41,16 +41,18 @@ def lp_batch_norm(
 class _Lp(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, residual: Any, weight: Any, bias: Any, eps: Any, activation: Any, p: Any, centred: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: E501  # fmt: skip
-        mean, var = operators.moments.default(x)
-        centre = mean if centred else torch.zeros_like(mean)
         if p == 2:
-            norms, square = None, var if centred else var + mean.square()
+            norms = None
+            mean, var = operators.moments.default(x)
+            square = var if centred else var + mean.square()
         else:
-            norms = operators.norms.default(x, centre, p == inf)
-            square = norms[0].square() + 0 * mean  # NaN where x is
+            norms = operators.norms.default(x, p == inf, centred)
+            mean, total, largest, *_ = norms
+            size = largest if p == inf else total / (x.numel() / x.shape[1])
+            square = size.square() + 0 * mean  # NaN where x is
         y, statistics = operators.normalize.default(x, residual, weight, bias, mean, square, eps, activation)
         saved = y if keeps_output(activation, residual) else residual if activation else None
-        ctx.save_for_backward(x, saved, weight, bias, statistics, centre, norms)
+        ctx.save_for_backward(x, saved, weight, bias, statistics, norms)
         ctx.eps, ctx.activation, ctx.p, ctx.centred = eps, activation, p, centred
         ctx.weight_dtype, ctx.bias_dtype = (None if v is None else v.dtype for v in (weight, bias))
         ctx.mark_non_differentiable(mean, square)
@@ -58,41 +60,22 @@ class _Lp(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor, *_: Any) -> Gradients:
-        x, saved, weight, bias, statistics, *_ = ctx.saved_tensors
+        x, saved, weight, bias, statistics, norms = ctx.saved_tensors
         wants_x, wants_residual, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled() or not plain():
             return _differentiable(ctx, dy)
         what = dy, x, saved, weight, bias, statistics, ctx.activation
         wants_dz = wants_residual and ctx.activation != 0
-        if ctx.p == 2 and not ctx.centred:
+        if norms is not None:
+            of = norms, ctx.p == inf, ctx.centred
+            dx, dz, dgamma, dbeta = operators.norms_backward.default(*what, *of, wants_x, wants_dz)
+        elif ctx.centred:
+            dx, dz, dgamma, dbeta = operators.backward.default(*what, False, wants_x, wants_dz)
+        else:  # s² = σ² + μ² moves with the mean as well
             _, dz, dgamma, dbeta = operators.backward.default(*what, True, False, wants_dz)
-            # s² = σ² + μ² moves with the mean as well
             totals = dgamma, dbeta + (statistics[0] + statistics[1]) * statistics[2] * dgamma
             dx = operators.backward_apply.default(*what, *totals, x.numel() / x.shape[1]) if wants_x else None
-        else:
-            dx, dz, dgamma, dbeta = operators.backward.default(*what, ctx.p != 2, wants_x, wants_dz)
-            if wants_x and ctx.p != 2:
-                dx = _with_norm(ctx, dx, dgamma, dbeta)
         return (*needed(ctx, dy, dx, dz, dgamma, dbeta), *(None,) * 4)
-
-
-def _with_norm(ctx: Any, dx: Tensor, dgamma: Tensor, dbeta: Tensor) -> Tensor:
-    r"""Return dx, which is γ dz/√(s² + ε) so far, with what goes through μ and s.
-
-    .. math:: \frac{\partial\ell}{\partial s^2} = -\frac{\gamma\,d\gamma}{2 (s^2 + \epsilon)}, \qquad
-              \frac{\partial s}{\partial x_i} = \frac1w \Bigl(f(v_i) - \frac1n \sum_k f(v_k)\Bigr), \ v = x - \mu
-
-    without the sum if v = x. For p = 1 f is the sign and w = n; for p = ∞ it is that of the w largest ones, else 0.
-    """
-    x, _, weight, _, statistics, centre, (size, signs, counted) = ctx.saved_tensors
-    n, inv_std = x.numel() / x.shape[1], statistics[2].double()
-    scale = inv_std if weight is None else inv_std * weight
-    slope = -scale * inv_std * dgamma * size / counted
-    offset = -scale * dbeta / n
-    if ctx.centred:
-        offset = offset - slope * signs / n
-    whole: Tensor = operators.norms_backward.default(dx, x, centre, offset, slope, size if ctx.p == inf else None)
-    return whole
 
 
 def _differentiable(ctx: Any, dy: Tensor) -> Gradients:

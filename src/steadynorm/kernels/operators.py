@@ -18,9 +18,9 @@ numbers, :data:`ACTIVATION_NUMBERS`.
                     running statistics move towards those of the whole batch
 ``ghost_backward``  ``backward`` of it
 ``mix``             φ(M (x − μ) + shift + r), where the matrices M, (groups, C/groups, C/groups), mix neighbours
-``norms``           of |x − centre|, the mean, or the largest if ``infinite``; and of f, by which they depend on x,
-                    Σ f and Σ|f|: f is the sign, or the largest ones' sign; (3, C) in float64
-``norms_backward``  dx + offset + slope · f
+``norms``           (5, C) in float64: the mean; Σ|v|, or max|v| if ``infinite``, each in its row; Σ f and Σ|f|. v is x,
+                    or x − μ if ``centred``; f is the sign of v, or that of the largest ones, else 0
+``norms_backward``  ``backward`` by statistics that are the mean and a norm
 ``batch_norm``      for tracers, since it is differentiable and changes nothing: y, statistics, biased variance
 ``inference``       for tracers, ``normalize`` that is differentiable
 ==================  ==================================================================================================
@@ -64,8 +64,9 @@ for _schema in (
     f"ghost(Tensor x, {_PARTNERS}, {_RUNNING}, int examples) -> (Tensor, Tensor)",
     f"ghost_backward({_GRADIENT}, int examples, bool want_dx, bool want_dz) -> (Tensor, Tensor, Tensor, Tensor)",
     "mix(Tensor x, Tensor? residual, Tensor matrix, Tensor mean, Tensor? shift, int activation) -> Tensor",
-    "norms(Tensor x, Tensor centre, bool infinite) -> Tensor",
-    "norms_backward(Tensor dx, Tensor x, Tensor centre, Tensor offset, Tensor slope, Tensor? largest) -> Tensor",
+    "norms(Tensor x, bool infinite, bool centred) -> Tensor",
+    f"norms_backward({_GRADIENT}, Tensor norms, bool infinite, bool centred, bool want_dx, bool want_dz) "
+    "-> (Tensor, Tensor, Tensor, Tensor)",
     f"batch_norm(Tensor x, {_PARTNERS}, float eps, int activation) -> (Tensor, Tensor, Tensor)",
     f"inference(Tensor x, {_PARTNERS}, Tensor mean, Tensor var, float eps, int activation) -> (Tensor, Tensor)",
 ):
@@ -122,8 +123,8 @@ _SHAPES: dict[str, Callable[..., Any]] = {
     "ghost": _ghost_shapes,
     "ghost_backward": _backward_shapes,
     "mix": lambda x, *_: _like(x),
-    "norms": lambda x, *_: x.new_empty((3, x.shape[1]), dtype=torch.float64),
-    "norms_backward": lambda dx, x, *_: _like(x),
+    "norms": lambda x, *_: x.new_empty((5, x.shape[1]), dtype=torch.float64),
+    "norms_backward": _backward_shapes,
     "batch_norm": lambda x, *_: (*_forward_shapes(x), _statistics(x, x.shape[1])),
     "inference": _forward_shapes,
 }

@@ -1,11 +1,11 @@
-// Average ℓp norms of each feature, p = 1 or ∞, around a centre, and their part in the gradient.
+// Average ℓp norms of each feature, p = 1 or ∞, around 0 or the mean, and their part in the gradient.
 //
 // f(v) is what the norm's slope depends on: the sign of v for p = 1; for p = ∞ that of the largest ones, else 0.
 #pragma once
 
 #include <limits>
 
-#include "layout.h"
+#include "moments.h"
 
 namespace steadynorm {
 
@@ -62,93 +62,131 @@ STEADYNORM_KERNEL void norms_of_rows(const A* x, int64_t n, int64_t width, const
   }
 }
 
-template <class T>
-std::vector<Norm> norms_around(const Layout& layout, const T* x, const T* centre, bool infinite, bool ties,
-                               const T* largest) {
-  std::vector<Norm> norms(layout.c);
-  if (!layout.rows) {
-    const Planes planes(layout);
-    planes.run<Norm>(
-        [&](int64_t c, int64_t block) {
-          Norm norm;
-          planes.runs(c, block, [&](int64_t offset, int64_t n) {
-            norm.merge(norm_of(x + offset, n, centre[c], infinite, ties, ties ? largest[c] : T(0)));
-          });
-          return norm;
-        },
-        [&](int64_t c, const Norm& norm) { norms[c] = norm; }, [](int64_t, int64_t) {});
-    return norms;
+// For each feature, whose moments come first: its numbers are then in the cache again.
+template <class T> struct Norms {
+  const Layout& layout;
+  const T* x;
+  bool infinite, centred;
+  std::vector<Moments> moments;
+  std::vector<T> centre, largest;
+  std::vector<Norm> found;
+
+  Norms(const Layout& of, const T* numbers, bool is_infinite, bool is_centred)
+      : layout(of), x(numbers), infinite(is_infinite), centred(is_centred), moments(of.c), centre(of.c), largest(of.c),
+        found(of.c) {
+    if (layout.rows) {
+      moments = row_moments(x, Rows(layout));
+      for (int64_t c = 0; c < layout.c; ++c) settle(c, moments[c]);
+      by_rows(false);
+    } else {
+      by_planes(false);
+    }
+    if (!infinite) return;
+    for (int64_t c = 0; c < layout.c; ++c) largest[c] = T(found[c].largest);
+    layout.rows ? by_rows(true) : by_planes(true);
   }
-  const Rows rows(layout);
-  const auto repeated = [&](const T* numbers) {
-    std::vector<T> wide;
-    for (int64_t k = 0; k < rows.fold; ++k) wide.insert(wide.end(), numbers, numbers + layout.c);
-    return wide;
-  };
-  const auto centres = repeated(centre), most = repeated(ties ? largest : centre);
-  std::vector<std::vector<double>> parts(rows.groups + 1);
-  rows.each_group(false, [&](int64_t group, int64_t start, int64_t n, int64_t width) {
-    parts[group].resize(4 * width);
-    norms_of_rows(x + start, n, width, centres.data(), infinite, ties, most.data(), parts[group].data());
-  });
-  for (const auto& part : parts)
-    for (int64_t c = 0, width = part.size() / 4; c < width; ++c)
-      norms[c % layout.c].merge({part[c], part[width + c], part[2 * width + c], part[3 * width + c]});
-  return norms;
-}
 
-template <class T>
-std::vector<Norm> norms(const Layout& layout, const T* x, const std::vector<T>& centre, bool infinite) {
-  auto found = norms_around(layout, x, centre.data(), infinite, false, static_cast<const T*>(nullptr));
-  if (!infinite) return found;
-  std::vector<T> largest;
-  for (const Norm& norm : found) largest.push_back(T(norm.largest));
-  auto ties = norms_around(layout, x, centre.data(), infinite, true, static_cast<const T*>(largest.data()));
-  for (int64_t c = 0; c < layout.c; ++c) ties[c].largest = found[c].largest;
-  return ties;
-}
+ private:
+  void settle(int64_t c, const Moments& of) {
+    moments[c] = of;
+    centre[c] = centred ? T(of.mean) : T(0);
+  }
 
-// What is added to dx: offset + slope f(x − centre).
-template <class T> struct NormGradient {
-  std::vector<T> centre, offset, slope, largest;
-  bool infinite;
+  void by_planes(bool ties) {
+    const Planes planes(layout);
+    std::vector<Norm> parts(layout.c * planes.blocks);
+    const auto norm = [&](int64_t c, int64_t block) {
+      planes.runs(c, block, [&](int64_t offset, int64_t n) {
+        parts[c * planes.blocks + block].merge(norm_of(x + offset, n, centre[c], infinite, ties, largest[c]));
+      });
+    };
+    planes.run<Moments>([&](int64_t c, int64_t block) { return ties ? Moments{} : block_moments(x, planes, c, block); },
+                        [&](int64_t c, const Moments& of) {
+                          if (!ties) settle(c, of);
+                        },
+                        norm);
+    for (int64_t c = 0; c < layout.c; ++c) {
+      Norm whole;
+      for (int64_t block = 0; block < planes.blocks; ++block) whole.merge(parts[c * planes.blocks + block]);
+      put(c, whole, ties);
+    }
+  }
+
+  void by_rows(bool ties) {
+    const Rows rows(layout);
+    std::vector<T> centres, most;
+    for (int64_t k = 0; k < rows.fold; ++k) {
+      centres.insert(centres.end(), centre.begin(), centre.end());
+      most.insert(most.end(), largest.begin(), largest.end());
+    }
+    std::vector<std::vector<double>> parts(rows.groups + 1);
+    rows.each_group(false, [&](int64_t group, int64_t start, int64_t n, int64_t width) {
+      parts[group].resize(4 * width);
+      norms_of_rows(x + start, n, width, centres.data(), infinite, ties, most.data(), parts[group].data());
+    });
+    std::vector<Norm> whole(layout.c);
+    for (const auto& part : parts)
+      for (int64_t c = 0, width = part.size() / 4; c < width; ++c)
+        whole[c % layout.c].merge({part[c], part[width + c], part[2 * width + c], part[3 * width + c]});
+    for (int64_t c = 0; c < layout.c; ++c) put(c, whole[c], ties);
+  }
+
+  void put(int64_t c, Norm norm, bool ties) {
+    if (ties) norm.largest = found[c].largest;
+    found[c] = norm;
+  }
 };
 
-template <class T>
-STEADYNORM_KERNEL void add_signs(const T* x, const T* dx, T* to, int64_t n, T centre, T offset, T slope, bool infinite,
-                                 T largest) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const T v = x[i] - centre, f = !infinite || magnitude(v) == largest ? sign(v) : T(0);
-    to[i] = dx[i] + (offset + slope * f);
-  }
-}
+// What the norm adds to dx: offset + slope f(x − centre), beside what x has with μ and s held.
+//
+// ∂ℓ/∂s² = −γ dγ / (2 (s² + ε)), and ∂s/∂x = (f(v) − Σ f(v) / n) / Σ|f|, without the sum if v is x and not x − μ.
+template <class T> struct NormGradient {
+  bool infinite;
+  std::vector<T> centre, offset, slope, largest;
 
-template <class T> void add_norm_gradient(const Layout& layout, const T* x, const NormGradient<T>& of, const T* dx, T* to) {
-  const bool infinite = of.infinite;
-  if (!layout.rows) {
-    const int64_t s = layout.s, c = layout.c;
-    parallel_for(0, layout.n * c, 1 + grain / std::max<int64_t>(1, s), [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k)
-        add_signs(x + k * s, dx + k * s, to + k * s, s, of.centre[k % c], of.offset[k % c], of.slope[k % c], infinite,
-                  of.largest[k % c]);
-    });
-    return;
+  NormGradient(int64_t c, bool is_infinite) : infinite(is_infinite), centre(c), offset(c), slope(c), largest(c) {}
+
+  void set(int64_t c, double mean, bool centred, const Norm& norm, double gamma_by_std, double inv_std, double dgamma,
+           double dbeta, double n) {
+    const double size = infinite ? norm.largest : norm.total / n;
+    const double of_sign = -gamma_by_std * inv_std * dgamma * size / norm.counted;
+    centre[c] = centred ? T(mean) : T(0);
+    largest[c] = T(size);
+    slope[c] = T(of_sign);
+    offset[c] = T(-gamma_by_std * dbeta / n - (centred ? of_sign * norm.signs / n : 0));
   }
-  const int64_t c = layout.c;
-  parallel_for(0, layout.n, 1 + grain / std::max<int64_t>(1, c), [&](int64_t begin, int64_t end) {
-    const T *centre = of.centre.data(), *offset = of.offset.data(), *slope = of.slope.data(),
-            *largest = of.largest.data();
-    for (int64_t row = begin; row < end; ++row) {
-      const T *of_x = x + row * c, *of_dx = dx + row * c;
-      T* result = to + row * c;
-#pragma omp simd
-      for (int64_t k = 0; k < c; ++k) {
-        const T v = of_x[k] - centre[k], f = !infinite || magnitude(v) == largest[k] ? sign(v) : T(0);
-        result[k] = of_dx[k] + (offset[k] + slope[k] * f);
-      }
+
+  void add_to(T* dx, const T* x, const Layout& layout) const {
+    const int64_t s = layout.s, c = layout.c;
+    if (!layout.rows) {
+      parallel_for(0, layout.n * c, 1 + grain / std::max<int64_t>(1, s), [&](int64_t begin, int64_t end) {
+        for (int64_t k = begin; k < end; ++k) add_to_plane(dx + k * s, x + k * s, s, k % c);
+      });
+    } else {
+      parallel_for(0, layout.n, 1 + grain / std::max<int64_t>(1, c), [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) add_to_row(dx + row * c, x + row * c, c);
+      });
     }
-  });
-}
+  }
+
+ private:
+  static STEADYNORM_INLINE T f(T v, bool infinite, T largest) {
+    return !infinite || magnitude(v) == largest ? sign(v) : T(0);
+  }
+
+  STEADYNORM_KERNEL void add_to_plane(T* dx, const T* x, int64_t n, int64_t c) const {
+    const T middle = centre[c], most = largest[c], at_0 = offset[c], by_f = slope[c];
+    const bool only_largest = infinite;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) dx[i] += at_0 + by_f * f(x[i] - middle, only_largest, most);
+  }
+
+  STEADYNORM_KERNEL void add_to_row(T* dx, const T* x, int64_t width) const {
+    const T *middle = centre.data(), *most = largest.data(), *at_0 = offset.data(), *by_f = slope.data();
+    const bool only_largest = infinite;
+#pragma omp simd
+    for (int64_t c = 0; c < width; ++c) dx[c] += at_0[c] + by_f[c] * f(x[c] - middle[c], only_largest, most[c]);
+  }
+};
 
 }  // namespace steadynorm

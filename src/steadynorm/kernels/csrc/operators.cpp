@@ -351,34 +351,48 @@ template <class F> auto with_wide_type(const Tensor& x, F&& f) {
   return f(static_cast<float*>(nullptr));
 }
 
-Tensor norms_of(const Tensor& input, const Tensor& centre, bool infinite) {
+Tensor norms(const Tensor& input, bool infinite, bool centred) {
   return with_wide_type(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const Tensor x = dense(input);
     const Layout layout = layout_of(x);
     const int64_t c = layout.c;
-    const auto found = norms<T>(layout, data<T>(x), vector_of<T>(centre, c, 0), infinite);
-    const Tensor all = empty({3, c}, aoti_torch_dtype_float64());
+    const Norms<T> of(layout, data<T>(x), infinite, centred);
+    const Tensor all = empty({5, c}, aoti_torch_dtype_float64());
     double* numbers = data<double>(all);
     for (int64_t i = 0; i < c; ++i) {
-      numbers[i] = infinite ? found[i].largest : found[i].total / layout.values();
-      numbers[c + i] = found[i].signs, numbers[2 * c + i] = found[i].counted;
+      const Norm& norm = of.found[i];
+      const double both[] = {of.moments[i].mean, norm.total, norm.largest, norm.signs, norm.counted};
+      for (int64_t k = 0; k < 5; ++k) numbers[k * c + i] = both[k];
     }
     return all;
   });
 }
 
-Tensor norms_backward(const Tensor& gradient, const Tensor& input, const Tensor& centre, const Tensor& offset,
-                      const Tensor& slope, const Maybe& largest) {
-  return with_wide_type(gradient, [&](auto* type) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> norms_backward(const Tensor& gradient, const Tensor& input,
+                                                          const Maybe& saved, const Maybe& weight, const Maybe& bias,
+                                                          const Tensor& statistics, int64_t activation,
+                                                          const Tensor& found, bool infinite, bool centred,
+                                                          bool want_dx, bool want_dz) {
+  return with_wide_type(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    const Tensor x = dense(input), dx = laid_out_as(gradient, x), result = unfilled_like(x);
+    const auto results =
+        backward_of(gradient, input, saved, weight, bias, statistics, activation, true, want_dx, want_dz);
+    if (!want_dx) return results;
+    const auto& [dx, dz, dgamma, dbeta] = results;
+    const Tensor x = dense(input);
     const Layout layout = layout_of(x);
     const int64_t c = layout.c;
-    const NormGradient<T> of{vector_of<T>(centre, c, 0), vector_of<T>(offset, c, 0), vector_of<T>(slope, c, 0),
-                             vector_of<T>(largest, c, 0), largest.has_value()};
-    add_norm_gradient<T>(layout, data<T>(x), of, data<T>(dx), data<T>(result));
-    return result;
+    const auto of = statistics_of<T>(statistics, c);
+    const auto gamma = vector_of<double>(weight, c, 1), numbers = vector_of<double>(found, 5 * c, 0);
+    NormGradient<T> more(c, infinite);
+    for (int64_t i = 0; i < c; ++i) {
+      const double* p = numbers.data() + i;
+      more.set(i, p[0], centred, {p[c], p[2 * c], p[3 * c], p[4 * c]}, gamma[i] * of.inv_std[i], of.inv_std[i],
+               data<T>(dgamma)[i], data<T>(dbeta)[i], layout.values());
+    }
+    more.add_to(data<T>(dx), data<T>(x), layout);
+    return results;
   });
 }
 
@@ -396,7 +410,7 @@ STABLE_TORCH_LIBRARY_IMPL(steadynorm, CPU, library) {
   library.impl("backward", TORCH_BOX(&steadynorm::backward_of));
   library.impl("ghost", TORCH_BOX(&steadynorm::ghost));
   library.impl("ghost_backward", TORCH_BOX(&steadynorm::ghost_backward));
-  library.impl("norms", TORCH_BOX(&steadynorm::norms_of));
+  library.impl("norms", TORCH_BOX(&steadynorm::norms));
   library.impl("norms_backward", TORCH_BOX(&steadynorm::norms_backward));
   library.impl("mix", TORCH_BOX(&steadynorm::mix_by));
   library.impl("backward_apply", TORCH_BOX(&steadynorm::backward_apply_to));
