@@ -36,7 +36,12 @@ LITERALS = {
     },
     "folding": {"0": "what padding puts"},
     "scale": {"0": "ε, a limit of a", "0.01": "the factor of the record’s measurement"},
-    "depth": {"1": "exact; π − 1"},
+    "depth": {
+        "1": "exact; π − 1",
+        "0.9": "what the record’s measurement counts as near 1",
+        "1.1": "likewise",
+        "2": "He et al.’s variance",
+    },
     "sigmoids": {
         "100": "units, Ioffe & Szegedy Sec. 4.1",
         "50,000": "steps, Sec. 4.1",
@@ -63,7 +68,7 @@ LITERALS = {
         "5": "per cent of dropout, Sec. 4.2.3",
         "10": "per cent of dropout, Sec. 4.2.3",
     },
-    "why": {"0.6": "Santurkar et al.", "1": "Santurkar et al.", "1.25": "Santurkar et al."},
+    "why": {"0": "ε", "0.6": "Santurkar et al.", "1": "Santurkar et al.", "1.25": "Santurkar et al."},
     "small-batches": {
         "1": "x̂ of two values",
         "2": "Wu & He",

@@ -25,8 +25,10 @@ def document(records: Mapping[str, Record], facts: Mapping[str, Any]) -> str:
 
 _PREFACE = (
     "The text of the page that `steadynorm explain` writes, without its figures; made from the same files by "
-    "`make docs-text`. Numbers come from the library or from the records in `results/`; a verdict behind a sentence "
-    "links to what was measured. The docstrings cite the equations by the numbers that they have here."
+    "`make docs-text`. Numbers come from the library or from the records in `results/`. A verdict behind a "
+    "sentence links to what was measured: confirmed, refuted, or partly, where a claim holds within limits. Boxes "
+    "correct what is often told; E1 to E18 number these corrections. The docstrings cite the equations by the "
+    "numbers that they have here."
 )
 
 
@@ -65,14 +67,10 @@ class Document(Teller):
 
     def correction(self, number: str, caller: Body) -> str:
         self.corrected.append(number)
-        return _quoted(f"**Often told otherwise ({number}).** {caller().strip()}")
+        return _quoted(f"**Often told ({number}).** {caller().strip()}")
 
     def cube(self) -> str:
         return ""
-
-    def readings(self) -> str:
-        told = self.facts["ladder"]["readings"]
-        return "".join(_quoted(f"**{one['name']}**: {one['verdict']}. {one['reading']}") for one in told)
 
     def cite(self, key: str) -> str:
         self.cited.append(key)

@@ -19,5 +19,6 @@ def all_facts(figures: Sequence[Figure]) -> dict[str, Mapping[str, Any]]:
         "map_values": grouped(32 * 28 * 28),
         "yang": f"{growth:.3f}",
         "yang_50": scientific(growth**50),
+        "yang_50_length": grouped(round(growth**25, -3)),
     }
     return {figure.name: figure.facts for figure in figures} | {"text": text}

@@ -7,6 +7,7 @@ table.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from .frames import Choice, Figure, Slider
 
 __all__ = ["RECORDS", "build", "committed_records", "crossings", "mean_curves"]
 
+BASELINE = "Inception"
 RECORDS = ("cifar10.json", "digits.json")
 PAPER = Slider("paper", "target, the paper’s ImageNet (%)", 69.0, 75.5, 0.1, 72.2)
 _ROUNDING = 1e-9  # as where the record is made: means of the same accuracies in another order differ by less
@@ -97,9 +99,7 @@ def build(record: Record | None = None) -> Figure:
             "chance": f"{100 / first['data']['classes']:.1f}",
             "sigmoid_with": _best(first, "BN-x5-Sigmoid"),
             "sigmoid_without": _best(first, "Inception-Sigmoid"),
-            "readings": [
-                {"name": one["data"]["name"], "verdict": one["verdict"], "reading": one["reading"]} for one in records
-            ],
+            "readings": [_reading(one) for one in records],
             **_paper(),
         },
     )
@@ -110,6 +110,34 @@ def _target(record: Record, suffix: str) -> Slider:
     start = math.floor(1000 * record["target_accuracy"] + 1e-6) / 10
     ceiling = _ceiling(mean_curves(record)[1])
     return Slider(f"target{suffix}", f"target, {record['data']['name']} (%)", 0.0, ceiling, 0.1, start)
+
+
+def _reading(record: Record) -> dict[str, Any]:
+    """A record as a table, and in words what is not in it: its sentences on single networks are left out."""
+    names = [arm["name"] for arm in record["arms"]]
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", record["reading"])
+    return {
+        "head": f"On {record['data']['name']}, to {100 * record['target_accuracy']:.1f} % validation accuracy "
+        f"({_conditions(record)}): {record['verdict']}.",
+        "rows": [_row(arm) for arm in record["arms"]],
+        "rest": " ".join(one for one in sentences if not one.startswith(("On ", "Verdict:", *names))),
+    }
+
+
+def _row(arm: Record) -> dict[str, str]:
+    """One network of a record, beside the paper."""
+    paper = arm["paper"]["steps_to_target"]
+    there, interval = arm["steps_to_target"], arm["ratio_interval"]
+    baseline = committed_records()[0]["arms"][0]["paper"]["steps_to_target"]
+    between = f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval and arm["name"] != BASELINE else ""
+    return {
+        "network": arm["name"],
+        "learning rate": f"{arm['learning_rate']:g}",
+        "steps": "not reached" if there is None else str(there),
+        "times fewer (95 % interval)": f"{arm['ratio']:.2f}{between}" if arm["ratio"] else "–",
+        "paper": f"{baseline / paper:.1f}" if paper else "–",
+        "best accuracy": f"{100 * arm['best_validation_accuracy']:.1f} %",
+    }
 
 
 def _best(record: Record, name: str) -> str:

@@ -101,6 +101,14 @@ class Teller:
         rows = self.facts["ladder"]["paper"]
         return f"\n\n{Report('', tuple(rows[0]), rows).to_markdown()}\n\n"
 
+    def readings(self) -> str:
+        """What came of our ladders, a table each."""
+        told = []
+        for one in self.facts["ladder"]["readings"]:
+            rows = one["rows"]
+            told += [f"**{one['head']}**", Report("", tuple(rows[0]), rows).to_markdown(), one["rest"]]
+        return "\n\n" + "\n\n".join(told) + "\n\n"
+
     def names(self) -> dict[str, Any]:
         """What a part may call."""
         own = (name for name in dir(self) if not name.startswith("_"))
@@ -162,14 +170,11 @@ class Page(Teller):
 
     def correction(self, number: str, caller: Body) -> str:
         self.corrected.append(number)
-        head = '<p class="head">Often told otherwise</p>'
+        head = '<p class="head">Often told</p>'
         return self._block(f'<aside class="note correction" id="{number}">{head}{self._html(caller())}</aside>')
 
     def cube(self) -> str:
         return self._template("cube.html", methods=METHODS, cube=cube)
-
-    def readings(self) -> str:
-        return self._template("readings.html", readings=self.facts["ladder"]["readings"])
 
     def cite(self, key: str) -> str:
         self.cited.append(key)
