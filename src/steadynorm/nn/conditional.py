@@ -20,6 +20,7 @@ from .dispatch import code_for
 from .finishing import Affine, finish, wide_affine
 from .method import MethodBase
 from .naming import describe
+from .weighted import may_be_taken_apart
 
 __all__ = ["ConditionalBatchNorm1d", "ConditionalBatchNorm2d", "ConditionalBatchNorm3d", "condition"]
 
@@ -121,7 +122,7 @@ class ConditionalBatchNormBase(MethodBase):
         affine, by_example = self._rows()
         if not by_example:
             return kernels.batch_norm(x, residual, *affine, moving, self.momentum, self.eps, self.activation)
-        if x.dtype is torch.bfloat16 or not x.is_contiguous():
+        if x.dtype is torch.bfloat16 or not may_be_taken_apart(x):
             return None
         x_hat = kernels.batch_norm(x, None, None, None, moving, self.momentum, self.eps, None)
         return self._affine_by_example(x_hat, residual, affine, x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]), 0.0)
@@ -132,7 +133,7 @@ class ConditionalBatchNormBase(MethodBase):
             affine, by_example = self._rows()
             if not by_example:
                 return kernels.normalize(x, residual, *affine, mean, var, self.eps, self.activation)
-            if x.is_contiguous():
+            if may_be_taken_apart(x):
                 return self._affine_by_example(x, residual, affine, mean, var, self.eps)
         wide = widen(x)
         dtype = torch.promote_types(wide.dtype, mean.dtype)

@@ -16,6 +16,9 @@ from .finishing import finish, wide_affine
 __all__ = ["ExampleWeightedBatchNorm1d", "ExampleWeightedBatchNorm2d", "ExampleWeightedBatchNorm3d"]
 
 
+_POSITIONS = 32  # with 2 the kernels are slower, with 16 not always faster
+
+
 class ExampleWeightedBatchNormBase(BatchNormBase):
     r"""Batch normalization in training; in evaluation each example's own statistics have a share α beside the running.
 
@@ -58,8 +61,13 @@ def weighted_by_example(
 
 
 def may_be_taken_apart(x: Tensor) -> bool:
-    """Tell whether examples can be features of their own without a copy, and gradients in parts lose nothing."""
-    return x.is_contiguous() and not (x.dtype is torch.bfloat16 and torch.is_grad_enabled())
+    """Tell whether each example's features may be features of their own to the kernels.
+
+    Without a copy; where they have so many positions that it pays; and where gradients that come in parts, each of them
+    rounded, lose nothing.
+    """
+    lies_so = x.is_contiguous() and x.shape[2:].numel() >= _POSITIONS
+    return lies_so and not (x.dtype is torch.bfloat16 and torch.is_grad_enabled())
 
 
 def fused_by_example(

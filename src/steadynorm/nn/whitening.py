@@ -60,7 +60,7 @@ class WhiteningBase(MethodBase):
         return None if running is None or cov is None else running._replace(var=cov.view(self.num_features, -1))
 
     def _fused(self, x: Tensor, residual: Tensor | None, moving: RunningStatistics | None) -> Tensor | None:
-        if x.dtype is torch.bfloat16:  # the gradient's parts nearly cancel, and would each be rounded
+        if x.dtype is torch.bfloat16 or _has_short_planes(x):  # the gradient's parts would each be rounded
             return None
         moments = kernels.covariance(x, groups=self.groups)
         y = self._mixed(x, residual, moments.mean, self._map(moments.cov, constant=False))
@@ -71,7 +71,7 @@ class WhiteningBase(MethodBase):
 
     def _normalize_by_running(self, x: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
         mean, cov, weight, bias = self._constants()
-        if code_for(x, residual, weight, bias, mean) == "kernel":
+        if code_for(x, residual, weight, bias, mean) == "kernel" and not _has_short_planes(x):
             return self._mixed(x, residual, mean, self._map(cov, constant=True))
         matrix, shift = self._map(cov, constant=False)
         return finish(whiten(x, mean, matrix, None, shift), residual, self.activation)
@@ -125,6 +125,11 @@ class WhiteningBase(MethodBase):
         if var in state_dict and cov not in state_dict and state_dict[var].numel() == self.num_features:
             state_dict[cov] = self._diagonal(state_dict.pop(var))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _has_short_planes(x: Tensor) -> bool:
+    """Tell whether features are neither side by side nor rows long enough to fill the kernels' vectors."""
+    return x.is_contiguous() and 1 < x.shape[2:].numel() < 16
 
 
 class WhiteningNormBase(WhiteningBase):
