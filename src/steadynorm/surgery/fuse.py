@@ -12,6 +12,7 @@ from ..errors import NothingDoneWarning
 from ..nn.base import NormBase
 from ..reports import Report
 from ._fuse.activations import activation_of_module
+from ._fuse.blocks import inputs_of, take
 from ._fuse.proof import prove
 from ._fuse.uses import Uses
 from .change import Change, Left, outside_inference_mode, swap
@@ -35,12 +36,15 @@ def fuse(model: nn.Module, example_inputs: Any) -> tuple[nn.Module, Report]:
     :func:`convert_`. Where an activation φ, or an addition of a residual r and an activation, follows one of them, and
     nobody else sees what lies between, the layer does both in one: ``activation=``, ``forward(x, residual=r)``. That
     nobody sees it is established by tracing, in training and in evaluation; see
-    :mod:`steadynorm.surgery.dataflow`. An activation that is a module becomes ``torch.nn.Identity``. No border of a
-    module is crossed: every module but the batch norm and the activation computes, called alone, what it did. Keys of
-    the state_dict stay.
+    :mod:`steadynorm.surgery.dataflow`. An activation that is a module becomes ``torch.nn.Identity``. Where it serves
+    several layers, or is a function, and where something is added, the forward of the module that calls them is written
+    anew, as :mod:`torch.fx` follows it: the module gets a subclass of its class, ``Fused…``, and keeps all that it
+    holds. No border of a module is crossed: every module but the batch norm and the activation computes, called alone,
+    what it did. Keys of the state_dict stay.
 
     The copy is run beside the original in float64, in training and in evaluation: outputs, gradients of parameters and
-    inputs, and the statistics afterwards are equal within rounding.
+    inputs, and the statistics afterwards are equal within rounding. So is each module whose forward was written anew,
+    on what the model gives it; one that differs keeps its own.
 
     Args:
         model: in any mode. It is not changed.
@@ -65,6 +69,7 @@ def _fuse(original: nn.Module, examples: Sequence[Example]) -> tuple[nn.Module, 
         return fused, change.report("fused", COLUMNS)
     fresh, unconverted = _converted(fused)
     uses = Uses(fused, examples)
+    in_blocks: dict[str, dict[Layer, str]] = {}  # by the module whose forward calls them, and why not by modules alone
     for layer in change.layers:
         name, norm = layer.names[0], uses.modules[layer.names[0]]
         if name in fresh and norm.activation is not None:  # a layer of another maker, with its own
@@ -74,10 +79,26 @@ def _fuse(original: nn.Module, examples: Sequence[Example]) -> tuple[nn.Module, 
             if name in unconverted:
                 raise Left(unconverted[name])
             uses.check_norm(name)
-            _take_module(norm, uses.modules[uses.activation_behind(name)])
-            change.note(layer, "fused", activation=norm.activation, how="modules")
+            try:
+                _take_module(norm, uses.modules[uses.activation_behind(name)])
+                change.note(layer, "fused", activation=norm.activation, how="modules")
+            except Left as left:
+                if (block := uses.block_of(name)) is None:
+                    raise
+                in_blocks.setdefault(block, {})[layer] = str(left)
         except Left as left:
             change.leave(layer, str(left))
+    inputs = inputs_of(fused, list(in_blocks), examples)
+    for block, why_not in in_blocks.items():
+        norms = {layer.names[0]: uses.modules[layer.names[0]] for layer in why_not}
+        found = take(uses.modules[block], norms, inputs[block])
+        for layer, why in why_not.items():
+            taken = found[layer.names[0]]
+            if isinstance(taken, str):
+                change.leave(layer, "; ".join(dict.fromkeys((why, taken))))
+            else:
+                cells = {"activation": taken.activation, "residual": taken.residual or None, "why": taken.why}
+                change.note(layer, "fused", how="forward", **cells)
     worst = prove(original, fused, examples)
     said = ", ".join(f"{kind} {error:.1e}" for kind, error in worst.items())
     note = f"largest differences in float64, relative to the largest magnitude: {said}"

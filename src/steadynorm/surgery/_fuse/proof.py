@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._torch import tree_map_only
-from ...errors import FuseError, ModelError
+from ...errors import FuseError
 from ..dataflow.copying import duplicate
 from ..dataflow.examples import Example, run, tensors_in
 
@@ -49,7 +49,7 @@ def differences(model: nn.Module, fused: nn.Module, example: Example, training: 
     theirs = _outcome(model, example, training)
     try:
         ours = _outcome(fused, example, training)
-    except ModelError as error:
+    except RuntimeError as error:  # a ModelError, or autograd's own in backward
         raise FuseError(f"the fused model does not run where the original does: {error}") from error
     return {kind: _difference(a, b) for kind, a, b in zip(KINDS, ours, theirs, strict=True)}
 

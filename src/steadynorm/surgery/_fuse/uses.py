@@ -8,10 +8,11 @@ from torch import nn
 
 from ..._torch import hook_tables
 from ...nn.base import NormBase
+from ...nn.finishing import ACTIVATIONS
 from ..change import Left
 from ..dataflow.copying import duplicate
 from ..dataflow.examples import Example
-from ..dataflow.tracing import trace
+from ..dataflow.tracing import KEPT, trace
 from ..dataflow.values import Call
 from .activations import activation_of_module
 
@@ -74,6 +75,25 @@ class Uses:
             found.append(uses[0])
         return found
 
+    def block_of(self, name: str) -> str | None:
+        """Return the name of the module whose forward calls a batch norm and what follows: an addition, an activation.
+
+        None where something else follows, or where the module is a ``Sequential``, which others may lengthen or cut.
+        """
+        calls = self.calls[name]
+        following = [call for call, _ in self.next(calls)]
+        if not all(map(_may_be_taken, following)):
+            return None
+        if any(user.name == KEPT for call in following for output in call.outputs for user, _ in output.uses):
+            raise Left(f"what follows goes to {KEPT}")  # which torch.fx does not see
+        callers = {self.names[call.caller.module] if call.caller else None for call in calls}
+        block = callers.pop()
+        if callers or block is None or type(self.modules[block]).forward is nn.Sequential.forward:
+            return None
+        if "forward" in vars(self.modules[block]):
+            raise Left(f"{block or 'the model'} has a forward of its own")
+        return block
+
     def activation_behind(self, name: str) -> str:
         """Return the name of the module of an activation that takes all that a batch norm gives, and nothing else.
 
@@ -95,6 +115,11 @@ class Uses:
             if call.caller is None or call.caller != after.caller:
                 raise Left(f"{activation} is called by another module than it, which alone would give something else")
         return activation
+
+
+def _may_be_taken(call: Call) -> bool:
+    name = call.name.strip("_")
+    return call.layer is not None or name in ("add", "iadd", "radd") or name in ACTIVATIONS
 
 
 def _is_of_interest(module: nn.Module) -> bool:

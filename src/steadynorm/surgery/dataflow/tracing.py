@@ -32,9 +32,12 @@ from .movements import movement
 from .sizes import DECIDE, Condition, Decider, Size, calling_code, place
 from .values import Call, Caller, DataFlow, Value
 
-__all__ = ["trace"]
+__all__ = ["KEPT", "trace"]
 
 MOST_RUNS = 32  # of one example, with sizes deciding otherwise; where they decide more often, the model is unsure
+
+KEPT = "something that keeps it"
+"""The user of a value that outlives the run and is not returned."""
 
 SIZES = {"shape", "size", "numel", "nelement"}
 RANDOM = ("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson")
@@ -295,7 +298,7 @@ class _Recorder(TorchFunctionMode):
         if kept():
             gc.collect()  # what only refers to itself in a circle is kept by nobody
         for value in kept():
-            value.uses.append((Call("something that keeps it"), 0))
+            value.uses.append((Call(KEPT), 0))
 
 
 class _Beneath(Dispatch):
