@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks import doctor, folding, page, passes, synchronization
+from benchmarks import doctor, folding, page, passes, synchronization, zoo
 
 from steadynorm.bench import geometric_mean
 from steadynorm.nn.catalogue import CATALOGUE
@@ -179,6 +179,7 @@ TABLES: Mapping[str, Callable[[Record], str]] = {
     "small-batches": lambda record: told(accuracy(record), _conditions(record)),
     "methods": lambda record: "\n\n".join(costs(record).values()),
     "folding": lambda record: told(folding.table(record)),
+    "zoo": lambda record: told(zoo.table(record)),
     "passes": lambda record: told(passes.table(record)),
     "doctor": lambda record: told(doctor.table(record)),
     "page": lambda record: told(page.table(record)),
