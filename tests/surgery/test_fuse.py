@@ -314,6 +314,37 @@ def test_what_the_block_looked_at_must_stay():
     assert fused(X.float()).shape == X.shape
 
 
+@pytest.mark.parametrize("to", ["torch", "group", lambda norm: nn.BatchNorm2d(norm.num_features)])
+def test_conversion_gives_blocks_their_own_forward_back(to):
+    model = ready(two_blocks())
+    fused, _ = sn.fuse(model, X)
+    expected = copy.deepcopy(model)
+    sn.convert_(expected, to)
+    assert sn.convert_(fused, to, where="0.*").title == "converted 2 of 5 normalization layers"
+    assert [type(block).__name__ for block in fused] == ["Basic", "FusedBasic"]
+    assert fused[1].m.activation == "relu"
+    sn.convert_(fused, to)
+    assert [type(block) for block in fused] == [Basic, Basic]
+    assert [type(m) for m in fused.modules()] == [type(m) for m in expected.modules()]
+    if not callable(to):
+        torch.testing.assert_close(
+            steps(fused, X), steps(model if to == "torch" else expected, X), rtol=1e-9, atol=1e-9
+        )
+
+
+def test_other_tools_take_a_fused_model():
+    model = ready(two_blocks())
+    fused, _ = sn.fuse(model, X)
+    expected = copy.deepcopy(model).eval()(X)
+    folded, report = sn.fold(copy.deepcopy(fused).eval(), X)
+    assert [row["done"] for row in report] == ["folded"] * 5
+    frozen, ghost = copy.deepcopy(fused), copy.deepcopy(fused)
+    sn.freeze_(frozen)
+    sn.convert_(ghost, "ghost", ghost_batch_size=2)
+    for other in (folded, frozen.eval(), ghost.eval()):
+        torch.testing.assert_close(other(X), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_fused_again():
     fused, _ = sn.fuse(two_blocks(), X.float())
     again, report = sn.fuse(fused, X.float())

@@ -10,10 +10,12 @@ from torch import nn
 
 from .._renamed import nearest, renamed
 from ..errors import ArgumentError
+from ..nn.catalogue import CATALOGUE
 from ..nn.domain import DomainBatchNormBase
 from ..reports import Report
 from ._convert.calibration import OutputMoments, see_outputs, see_shapes
 from ._convert.forms import Form, checked, form_of, names, why_not_convertible
+from ._fuse.forward import Written, restore
 from .change import Change, Left, swap, transaction
 from .layers import Layer, Where, layers_of, uncompiled
 from .watch import Forward, read
@@ -37,7 +39,8 @@ def convert_(
     Each stays the module that it is: whoever holds it, its hooks and its mode remain, and γ and β are the same
     parameters as before. Each takes ε, γ, β and whatever else both kinds have; between kinds with the same state, there
     and back gives the same bytes. A domain batch norm becomes what its layer for the active domain becomes; see
-    :func:`steadynorm.nn.domain`.
+    :func:`steadynorm.nn.domain`. Where :func:`steadynorm.fuse` has written a block's forward anew, and the new kind
+    takes no residual, the block gets its own forward back.
 
     Args:
         model: changed in place; the layer itself, too.
@@ -64,6 +67,7 @@ def convert_(
             raise ArgumentError("with a function there are no options and no calibration: let the function do it")
         work = _Conversion(model, lambda layer: None, where)
         with transaction(work.root):
+            work.restore_blocks()
             work.take(lambda layer: checked(to(layer.module), layer))
             work.swap()
         return work.done()
@@ -75,6 +79,8 @@ def convert_(
     work = _Conversion(model, why_not_convertible, where)
     data = read(batches) if batches is not None else iter(())
     with transaction(work.root, [p for layer in work.taken for p in layer.module.parameters()]):
+        if name not in {method.name for method in CATALOGUE}:
+            work.restore_blocks()
         first = list(islice(data, 1))
         sources = [layer.module for layer in work.taken]
         shapes = see_shapes(work.root, sources, first[0], forward) if first else {}
@@ -92,6 +98,13 @@ class _Conversion(Change):
         super().__init__(model, why_not, where, _with_domains_whole(uncompiled(model)))
         self.forms: dict[nn.Module, Form] = {}
         self.calibrated: set[nn.Module] = set()
+
+    def restore_blocks(self) -> None:
+        """Give blocks that :func:`steadynorm.fuse` has written anew their own forward: no other kind does as much."""
+        chosen = {layer.module for layer in self.taken}
+        for block in list(self.root.modules()):
+            if isinstance(block, Written) and not chosen.isdisjoint(block.modules()):
+                restore(block)
 
     def take(self, form_of: Callable[[Layer], Form]) -> None:
         """Find each layer's form, or why it has none."""

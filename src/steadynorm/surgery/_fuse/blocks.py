@@ -92,15 +92,15 @@ def _take_all(block: nn.Module, norms: Mapping[str, Any], examples: Sequence[Exa
     if not norms:
         return {}
     before = duplicate(block)
-    found = {}
+    found, took = {}, {}
     with transaction(block):
         forward = forward_of(block)
         for name, norm in norms.items():
             match = _takes(forward.graph, block, norm)
             found[name] = match.taken
-            norm.activation = match.taken.activation
+            norm.activation = took[str(match.norm.target)] = match.taken.activation
             match.apply(forward.graph)
-        give_forward(block, forward)
+        give_forward(block, forward, took)
         for example in examples:
             for training in (True, False):
                 _compare(before, block, example, training)

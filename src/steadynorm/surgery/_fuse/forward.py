@@ -10,7 +10,7 @@ import operator
 import pickle
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +25,7 @@ from ..._torch import module_tables
 from ...errors import ArgumentError
 from ..change import Left, preserved
 
-__all__ = ["Forward", "forward_of", "give_forward"]
+__all__ = ["Forward", "Written", "forward_of", "give_forward", "restore"]
 
 Named = tuple[tuple[str, Any], ...]
 
@@ -84,8 +84,11 @@ def forward_of(module: nn.Module) -> Forward:
     return Forward(found[0], constants)
 
 
-def give_forward(module: nn.Module, forward: Forward) -> None:
+def give_forward(module: nn.Module, forward: Forward, took: Mapping[str, str | None]) -> None:
     """Give a module a subclass of its class with this forward; the module stays the same, and what it holds.
+
+    Args:
+        took: the batch norms that take something in it, by their names in the module, with their activations.
 
     Raises: Left where the code has names that cannot be pickled.
     """
@@ -101,8 +104,18 @@ def give_forward(module: nn.Module, forward: Forward) -> None:
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Left(f"the forward of {type(module).__name__} calls what cannot be pickled: {error}") from None
     kind = type(module)
-    original: Any = kind.written[0] if issubclass(kind, Written) else kind
-    module.__class__ = _class(original, source, names, forward.constants)
+    before = kind.written if issubclass(kind, Written) else None
+    original, taken = (kind, ()) if before is None else (before.original, before.took)
+    module.__class__ = _class(Writing(original, source, names, forward.constants, (*taken, *took.items())))
+
+
+def restore(module: Written) -> None:
+    """Give a module its own forward back, and take from its batch norms what they took."""
+    for path, activation in module.written.took:
+        norm: Any = module.get_submodule(path)
+        if getattr(norm, "activation", None) == activation:
+            norm.activation = None
+    module.__class__ = module.written.original
 
 
 # --- following it -----------------------------------------------------------------------------------------------------
@@ -206,39 +219,53 @@ def _is_constant(value: Any) -> bool:
 # --- writing it anew --------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Writing:
+    """What makes the class of a module whose forward has been written anew."""
+
+    original: Any
+    """The class before."""
+    source: str
+    names: Named
+    """What the source names."""
+    constants: Named
+    """The attributes that it was written for."""
+    took: Named
+    """The batch norms that took something, by their names in the module, with their activations."""
+
+
 class Written(nn.Module):
     """A module of another class whose forward has been written anew; copies and pickles make the class again.
 
     Raises: ArgumentError where an attribute is set to another value than the forward was written for.
     """
 
-    written: ClassVar[tuple[type[nn.Module], str, Named, Named]]
-    """The class before, the code, the names in it, and the attributes that it was written for."""
+    written: ClassVar[Writing]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _blank, self.written, self.__getstate__()  # type: ignore[no-untyped-call]
+        return _blank, (self.written,), self.__getstate__()  # type: ignore[no-untyped-call]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        original, *_, constants = self.written
-        known = dict(constants)
+        known = dict(self.written.constants)
         if name in known and (type(value) is not type(known[name]) or value != known[name]):
             raise ArgumentError(
                 f"{name} of {type(self).__name__} must stay {known[name]!r}, for which its forward was written, "
-                f"received {value!r}: set it in the model of {original.__name__} and call sn.fuse anew"
+                f"received {value!r}: set it in the model of {self.written.original.__name__} and call sn.fuse anew"
             )
         super().__setattr__(name, value)
 
 
 @cache
-def _class(original: Any, source: str, names: Named, constants: Named) -> type[nn.Module]:
-    space = {**NAMES, **dict(names), "__name__": original.__module__}
-    place = f"<forward of {original.__qualname__}, written anew: {hash((source, names)):x}>"
+def _class(writing: Writing) -> type[nn.Module]:
+    original, source = writing.original, writing.source
+    space = {**NAMES, **dict(writing.names), "__name__": original.__module__}
+    place = f"<forward of {original.__qualname__}, written anew: {hash(writing):x}>"
     linecache.cache[place] = len(source), None, source.splitlines(keepends=True), place  # for tracebacks
     exec(compile(source, place, "exec"), space)
-    content = {"forward": space["forward"], "written": (original, source, names, constants)}
+    content = {"forward": space["forward"], "written": writing}
     return type(f"Fused{original.__name__}", (Written, original), {**content, "__module__": original.__module__})
 
 
-def _blank(*written: Any) -> nn.Module:
-    kind = _class(*written)
+def _blank(writing: Writing) -> nn.Module:
+    kind = _class(writing)
     return kind.__new__(kind)
