@@ -512,3 +512,86 @@ def test_compiled_and_exported():
     torch.testing.assert_close(compiled(x), expected)
     fused.eval()
     torch.testing.assert_close(torch.export.export(fused, (x,)).module()(x), fused(x))
+
+
+# --- residuals handed on ----------------------------------------------------------------------------------------------
+
+
+class ConvNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+class Around(nn.Module):
+    """What ends with a norm, and an addition behind it."""
+
+    def __init__(self, branch):
+        super().__init__()
+        self.branch, self.act = branch, nn.ReLU()
+
+    def forward(self, x):
+        return self.act(x + self.branch(x))
+
+
+def branches():
+    torch.manual_seed(0)
+    return {
+        "0": nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)),
+        "norm": ConvNorm(),
+        "1.norm": nn.Sequential(nn.ReLU6(), ConvNorm()),
+    }
+
+
+@pytest.mark.parametrize("path", branches())
+def test_what_ends_with_a_norm_hands_the_residual_on(path):
+    branch = branches()[path]
+    name = next(name for name, module in branch.named_modules() if isinstance(module, nn.BatchNorm2d))
+    model = Around(branch)
+    fused, report = check(model, **{f"branch_{name.replace('.', '_')}": " + r"})
+    assert why(report, f"branch.{name}") == "branch, called alone, would give something else"
+    assert isinstance(fused.branch, type(branch))
+    torch.testing.assert_close(fused.branch(X), ready(model).branch(X), rtol=1e-9, atol=1e-9)
+    again = pickle.loads(pickle.dumps(fused))
+    torch.testing.assert_close(steps(again, X), steps(model, X), rtol=1e-9, atol=1e-9)
+    sn.convert_(again, "torch")
+    assert [type(m) for m in again.modules()] == [type(m) for m in model.modules()]
+    torch.testing.assert_close(steps(again, X), steps(model, X), rtol=1e-9, atol=1e-9)
+
+
+def test_a_sequential_that_hands_on_may_be_cut_and_lengthened():
+    fused, _ = sn.fuse(Around(branches()["0"]).double(), X)
+    assert torch.equal(fused.branch[:1](X), fused.branch[0](X))
+    with_more = copy.deepcopy(fused.branch).append(nn.ReLU())
+    torch.testing.assert_close(with_more(X), copy.deepcopy(fused.branch)(X).relu())
+
+
+class WithMore(ConvNorm):
+    def forward(self, x):
+        return self.norm(self.conv(x)) * 1
+
+
+def test_what_does_not_end_with_a_norm_or_is_seen_stays():
+    hooked = branches()["0"]
+    hooked.register_forward_hook(lambda *_: None)
+    for branch, name, reason in (
+        (hooked, "1", "its output goes to|a hook of Sequential"),
+        (nn.Sequential(nn.BatchNorm2d(3), nn.Identity()), "0", "does not end with it"),
+        (WithMore(), "norm", "no activation follows"),
+    ):
+        fused, report = check(Around(branch))
+        assert re.search(reason, why(report, f"branch.{name}")), why(report, f"branch.{name}")
+        assert type(fused) is Around
+        assert type(fused.branch) is type(branch)
+
+
+def test_a_branch_that_serves_twice_hands_on_once():
+    class Twice(Around):
+        def forward(self, x):
+            return self.branch(x + self.branch(x)) + x
+
+    _, report = check(Twice(branches()["0"]))
+    assert [row["done"] for row in report] == ["kept"]

@@ -15,11 +15,15 @@ MODELS = {
     # how many batch norms there are, take an activation, take a residual
     (torchvision.models.get_model, "resnet18"): (20, 17, 8),
     (torchvision.models.get_model, "resnet50"): (53, 49, 16),
-    (torchvision.models.get_model, "mobilenet_v2"): (52, 35, 0),
+    (torchvision.models.get_model, "mobilenet_v2"): (52, 35, 10),
     (torchvision.models.get_model, "googlenet"): (57, 57, 0),
+    (torchvision.models.get_model, "mobilenet_v3_small"): (34, 23, 6),
+    (torchvision.models.get_model, "regnet_x_400mf"): (71, 45, 22),
     (timm.create_model, "resnet18"): (20, 17, 8),
+    (timm.create_model, "res2net50_26w_4s"): (85, 81, 16),
+    (timm.create_model, "mobilenetv3_small_100"): (34, 23, 6),
     (timm.create_model, "efficientnet_lite0"): (49, 33, 9),
-    (timm.create_model, "regnety_004"): (53, 33, 0),
+    (timm.create_model, "regnety_004"): (53, 33, 16),
 }
 
 

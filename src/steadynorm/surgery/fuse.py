@@ -89,7 +89,7 @@ def _fuse(original: nn.Module, examples: Sequence[Example]) -> tuple[nn.Module, 
         except Left as left:
             change.leave(layer, str(left))
     inputs = inputs_of(fused, list(in_blocks), examples)
-    for block, why_not in in_blocks.items():
+    for block, why_not in sorted(in_blocks.items(), key=lambda one: _depth(one[0]), reverse=True):  # the inner first
         norms = {layer.names[0]: uses.modules[layer.names[0]] for layer in why_not}
         found = take(uses.modules[block], norms, inputs[block])
         for layer, why in why_not.items():
@@ -103,6 +103,10 @@ def _fuse(original: nn.Module, examples: Sequence[Example]) -> tuple[nn.Module, 
     said = ", ".join(f"{kind} {error:.1e}" for kind, error in worst.items())
     note = f"largest differences in float64, relative to the largest magnitude: {said}"
     return fused, change.report("fused", COLUMNS, [note])
+
+
+def _depth(name: str) -> int:
+    return len(name.split(".")) if name else 0
 
 
 def _converted(fused: nn.Module) -> tuple[set[str], dict[str, str]]:

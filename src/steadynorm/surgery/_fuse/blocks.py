@@ -1,4 +1,7 @@
-"""Batch norms that take an addition or an activation of the forward that calls them, which is written anew for it."""
+"""Batch norms that take an addition or an activation of the forward that calls them, which is written anew for it.
+
+Where a module ends with the batch norm, such as a ``Sequential``, it takes the residual for it, and hands it on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ..change import Left, transaction
 from ..dataflow.copying import duplicate
 from ..dataflow.examples import Example, run
 from .activations import activation_of_call, activation_of_module
-from .forward import forward_of, give_forward
+from .forward import forward_of, give_forward, hand_on
 from .proof import TOLERANCE, differences
 
 __all__ = ["Taken", "inputs_of", "take"]
@@ -98,8 +101,11 @@ def _take_all(block: nn.Module, norms: Mapping[str, Any], examples: Sequence[Exa
         for name, norm in norms.items():
             match = _takes(forward.graph, block, norm)
             found[name] = match.taken
-            norm.activation = took[str(match.norm.target)] = match.taken.activation
+            norm.activation = took[match.path] = match.taken.activation
             match.apply(forward.graph)
+            if match.path != match.norm.target:
+                target = str(match.norm.target)
+                hand_on(block.get_submodule(target), match.path[len(target) + 1 :])
         give_forward(block, forward, took)
         for example in examples:
             for training in (True, False):
@@ -122,7 +128,10 @@ def _compare(before: nn.Module, block: nn.Module, example: Example, training: bo
 class _Match:
     """A batch norm in a graph, and what it takes."""
 
+    path: str
+    """The batch norm's, within the block."""
     norm: fx.Node
+    """The call of the batch norm, or of a module that ends with it."""
     residual: fx.Node | None
     place: fx.Node
     """Where the norm is to be called: the addition, if there is one."""
@@ -136,7 +145,7 @@ class _Match:
         """Change the graph."""
         given: dict[str, Any] = {} if self.residual is None else {"residual": self.residual}
         with graph.inserting_before(self.place):
-            new = graph.call_module(str(self.norm.target), self.norm.args, given)
+            new = graph.call_module(str(self.norm.target), self.norm.args, {**self.norm.kwargs, **given})
         self.last.replace_all_uses_with(new)
         for node in reversed(self.gone):
             graph.erase_node(node)
@@ -145,9 +154,10 @@ class _Match:
 def _takes(graph: fx.Graph, block: nn.Module, norm: nn.Module) -> _Match:
     """Find what follows a batch norm; raise if that is nothing it could take."""
     path = next(name for name, module in block.named_modules() if module is norm)
-    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == path]
+    calls = [node for node in graph.nodes if node.op == "call_module" and f"{path}.".startswith(f"{node.target}.")]
     if len(calls) != 1:
         raise Left(f"{path} is called {len(calls)} times in the forward of {type(block).__name__}")
+    inside = None if calls[0].target == path else f"{calls[0].target}, called alone, would give something else"
     gone = [calls[0]]
     after = _next(gone, block)
     place, residual = calls[0], None
@@ -158,11 +168,13 @@ def _takes(graph: fx.Graph, block: nn.Module, norm: nn.Module) -> _Match:
     activation = why = None
     if after is not None:
         activation, why = _activation(after, gone[-1], block)
+        if activation is not None and inside:
+            activation, why = None, inside
     if activation is not None and after is not None:
         gone.append(after)
     elif residual is None:
         raise Left(why or f"no activation or addition follows in the forward of {type(block).__name__}")
-    return _Match(calls[0], residual, place, gone[-1], gone, Taken(activation, residual is not None, why))
+    return _Match(path, calls[0], residual, place, gone[-1], gone, Taken(activation, residual is not None, why))
 
 
 def _next(gone: list[fx.Node], block: nn.Module) -> fx.Node | None:

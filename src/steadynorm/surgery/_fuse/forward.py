@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 import torch
 from torch import fx, nn
 
-from ..._torch import module_tables
+from ..._torch import children_of, hook_tables, module_tables
 from ...errors import ArgumentError
 from ..change import Left, preserved
 
-__all__ = ["Forward", "Written", "forward_of", "give_forward", "restore"]
+__all__ = ["Forward", "Written", "forward_of", "give_forward", "hand_on", "restore"]
 
 Named = tuple[tuple[str, Any], ...]
 
@@ -38,6 +38,15 @@ IN_PLACE: tuple[Any, ...] = (
 )  # fmt: skip
 
 DEVICES = ("cpu", "cuda")
+
+SEQUENTIAL = """
+def forward(self, input, residual=None):
+    *first, last = self
+    for module in first:
+        input = module(input)
+    return last(input) if residual is None else last(input, residual=residual)
+"""
+"""The forward of a ``Sequential`` whose last module takes a residual; it may be cut and lengthened like any other."""
 
 CONSTANT = (
     bool, int, float, str, bytes, type, torch.dtype, torch.device, type(None), FunctionType, BuiltinFunctionType
@@ -103,10 +112,48 @@ def give_forward(module: nn.Module, forward: Forward, took: Mapping[str, str | N
         pickle.dumps(names)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Left(f"the forward of {type(module).__name__} calls what cannot be pickled: {error}") from None
+    _give(module, source, names, forward.constants, tuple(took.items()))
+
+
+def hand_on(module: nn.Module, path: str) -> None:
+    """Let a module that ends with a batch norm take a residual for it; without one it does what it did.
+
+    Args:
+        path: the batch norm's, within the module.
+
+    Raises: Left if what the module gives is not what the batch norm gives, or if somebody else sees it.
+    """
+    kind = type(module)
+    if any(hook_tables(module)):
+        raise Left(f"a hook of {kind.__name__}, which ends with it, would see other values")
+    if "forward" in vars(module):
+        raise Left(f"{kind.__name__}, which calls it, has a forward of its own")
+    if kind.forward is nn.Sequential.forward:
+        last = list(children_of(module))[-1]
+        _give(module, SEQUENTIAL, (), (), ())
+    else:
+        forward = forward_of(module)
+        inputs = [node for node in forward.graph.nodes if node.op == "placeholder"]
+        (node,) = forward.graph.output_node().args
+        if not isinstance(node, fx.Node) or node.op != "call_module" or len(node.users) > 1:
+            raise Left(f"{kind.__name__} does not end with it")
+        last = str(node.target)
+        with forward.graph.inserting_after(inputs[-1]):
+            residual = forward.graph.placeholder("residual", default_value=None)
+        node.kwargs = {**node.kwargs, "residual": residual}
+        give_forward(module, forward, {})
+    if path == last:
+        return
+    if not path.startswith(f"{last}."):
+        raise Left(f"{kind.__name__} does not end with it")
+    hand_on(module.get_submodule(last), path[len(last) + 1 :])
+
+
+def _give(module: nn.Module, source: str, names: Named, constants: Named, took: Named) -> None:
     kind = type(module)
     before = kind.written if issubclass(kind, Written) else None
     original, taken = (kind, ()) if before is None else (before.original, before.took)
-    module.__class__ = _class(Writing(original, source, names, forward.constants, (*taken, *took.items())))
+    module.__class__ = _class(Writing(original, source, names, constants, (*taken, *took)))
 
 
 def restore(module: Written) -> None:

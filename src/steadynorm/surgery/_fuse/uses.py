@@ -19,6 +19,9 @@ from .activations import activation_of_module
 __all__ = ["Uses"]
 
 
+ADDING = ("add", "iadd", "radd")
+
+
 class Uses:
     """The data flow of a model in both modes.
 
@@ -76,9 +79,10 @@ class Uses:
         return found
 
     def block_of(self, name: str) -> str | None:
-        """Return the name of the module whose forward calls a batch norm and what follows: an addition, an activation.
+        """Return the name of the module whose forward calls what follows a batch norm: an addition, an activation.
 
-        None where something else follows, or where the module is a ``Sequential``, which others may lengthen or cut.
+        It calls the batch norm as well, or, before an addition, what may end with it. None where something else
+        follows, or where the module is a ``Sequential``, which others may lengthen or cut.
         """
         calls = self.calls[name]
         following = [call for call, _ in self.next(calls)]
@@ -86,13 +90,23 @@ class Uses:
             return None
         if any(user.name == KEPT for call in following for output in call.outputs for user, _ in output.uses):
             raise Left(f"what follows goes to {KEPT}")  # which torch.fx does not see
-        callers = {self.names[call.caller.module] if call.caller else None for call in calls}
+        callers = {self._caller(*both) for both in zip(calls, following, strict=True)}
         block = callers.pop()
-        if callers or block is None or type(self.modules[block]).forward is nn.Sequential.forward:
+        if (
+            callers
+            or block is None
+            or not name.startswith(f"{block}." if block else "")
+            or type(self.modules[block]).forward is nn.Sequential.forward
+        ):
             return None
         if "forward" in vars(self.modules[block]):
             raise Left(f"{block or 'the model'} has a forward of its own")
         return block
+
+    def _caller(self, call: Call, following: Call) -> str | None:
+        if following.name.strip("_") in ADDING:
+            return "" if following.inside == "the model" else following.inside
+        return self.names[call.caller.module] if call.caller else None
 
     def activation_behind(self, name: str) -> str:
         """Return the name of the module of an activation that takes all that a batch norm gives, and nothing else.
@@ -119,7 +133,7 @@ class Uses:
 
 def _may_be_taken(call: Call) -> bool:
     name = call.name.strip("_")
-    return call.layer is not None or name in ("add", "iadd", "radd") or name in ACTIVATIONS
+    return call.layer is not None or name in ADDING or name in ACTIVATIONS
 
 
 def _is_of_interest(module: nn.Module) -> bool:
