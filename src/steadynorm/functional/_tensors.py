@@ -15,7 +15,8 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def widen(x: Tensor) -> Tensor:
     """Return x in the dtype of its statistics, before anything is squared: float16 overflows from 256 on."""
-    return x.to(wide_dtype(x.dtype))
+    wide = wide_dtype(x.dtype)
+    return x if x.dtype is wide else x.to(wide)  # a cast that does nothing would stand in exported graphs
 
 
 def check_features(x: Tensor) -> None:

@@ -21,6 +21,22 @@ from .statistics import WideStatistics
 __all__ = ["NormBase"]
 
 
+class RefusesConverters:
+    """What converters of torch and timm ask a layer for, before they would rebuild it as torch's.
+
+    It has no setter, so that what somebody sets on a layer is found first, as any attribute.
+    """
+
+    def __get__(self, layer: "NormBase | None", owner: type) -> Any:
+        if layer is not None and (layer.activation is not None or layer.channel_axis != 1):
+            raise ArgumentError(
+                f"a converter of torch or timm must not rebuild a layer that does more than theirs, received "
+                f"{describe(layer)}: it would be lost without a word. Use sn.synchronize_(model); or call "
+                'sn.convert_(model, "torch") first, after which every tool of torch applies'
+            )
+        raise AttributeError(f"{owner.__name__} has no attribute 'qconfig'")
+
+
 class NormBase(WideStatistics, TorchNorm):
     """The base of every layer: it checks the input, applies mask, residual and activation, and keeps wide statistics.
 
@@ -35,6 +51,7 @@ class NormBase(WideStatistics, TorchNorm):
 
     single_value = "error"
     channel_axis = 1
+    qconfig = RefusesConverters()
     _by_batch = 0  # in how many settings of batch_statistics the layer is
     _single_by_running = 0  # in how many of single_values
 
@@ -103,7 +120,7 @@ class NormBase(WideStatistics, TorchNorm):
         if code != "torch":
             what = x, residual, weight, bias, mean, var, self.eps, self.activation
             return kernels.normalize(*what, traced=code != "kernel")
-        y = F.batch_norm(x, mean, var, *wide_affine(weight, bias), False, 0.0, self.eps)
+        y = F.batch_norm(x, mean, var, *wide_affine(weight, bias), False, self.momentum or 0.0, self.eps)
         return finish(y, residual, self.activation)
 
     def _constants(self) -> tuple[Any, ...]:
@@ -192,15 +209,9 @@ class NormBase(WideStatistics, TorchNorm):
         if mask is not None:
             check_mask(mask, x)
 
-    def __getattr__(self, name: str) -> Any:
-        """Refuse the converters of torch and timm that would rebuild the layer as torch's: they ask for ``qconfig``."""
-        if name == "qconfig" and (self.activation is not None or self.channel_axis != 1):
-            raise ArgumentError(
-                f"a converter of torch or timm must not rebuild a layer that does more than theirs, received "
-                f"{describe(self)}: it would be lost without a word. Use sn.synchronize_(model); or call "
-                'sn.convert_(model, "torch") first, after which every tool of torch applies'
-            )
-        return super().__getattr__(name)
+    def __dir__(self) -> list[str]:
+        """Leave out what a layer refuses to say: who lists attributes asks for each."""
+        return [name for name in super().__dir__() if name != "qconfig"]  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         """Return torch's text, and the options that are set."""

@@ -11,6 +11,7 @@ from .._torch import LazyTorchNorm, TorchBatchNorm, buffers_of, is_transformed
 from ..errors import ArgumentError, ModelError
 from ..functional import RunningStatistics
 from ..functional._tensors import features_second
+from . import exporting
 from .base import NormBase
 from .dispatch import code_for, may_be_overwritten, moments
 from .finishing import activation_name, check_channel_axis, check_single_value, finish, wide_affine
@@ -140,6 +141,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             y, mean, var = kernels.batch_norm_traced(x, residual, *affine, eps, activation)
             n = x.numel() // x.shape[1]
             var = var * (n / (n - 1))
+        elif self.momentum is not None and exporting.is_exporting():
+            y = finish(exporting.batch_norm(x, affine, moving, self.momentum, eps), residual, activation)
         else:
             # torch's operator writes the batch's own mean and unbiased variance into these, and they are averaged in
             # below: a running buffer that backward saved is never repaired in place

@@ -60,7 +60,7 @@ class FrozenBatchNormBase(NormBase):
     def _constants(self) -> tuple[Any, ...]:
         mean, var, *affine = super()._constants()
         if self.affine_frozen:
-            affine = [None if v is None else v.detach() for v in affine]
+            affine = [v if v is None or not v.requires_grad else v.detach() for v in affine]
         return widen(mean), widen(var), *affine  # a layer of torch that has been frozen may have 16-bit statistics
 
     def _load_from_state_dict(
