@@ -385,6 +385,17 @@ def inside_autocast(self, x):
         return self.n(x) + x
 
 
+def asks_for_gradients(self, x):
+    y = x.detach()
+    y.requires_grad = True
+    return self.n(y) + x
+
+
+@torch.fx.wrap
+def tripled(x):
+    return x * 3
+
+
 def into_the_residual(self, x):
     r = x * 2
     r += self.n(x)
@@ -436,10 +447,11 @@ LEFT = {
     "larger": (lambda self, x: self.n(x) + x[None], "residual must have the input's shape"),
     "no grad": (inside_no_grad, "sets autocast or autograd"),
     "autocast": (inside_autocast, "sets autocast or autograd"),
-    "into it": (into_the_residual, "writes into the residual"),
-    "an alias": (into_an_alias, "writes into the residual"),
+    "into it": (into_the_residual, "added in place to another tensor"),
+    "an alias": (into_an_alias, "added in place to another tensor"),
     "overwritten": (residual_is_overwritten, "modified by an inplace operation"),
     "put aside": (put_aside, "its output goes to|writes attributes|keeps it"),
+    "asks for gradients": (asks_for_gradients, "writes requires_grad of a tensor"),
     "counting": (counting, "writes attributes"),
     "drawing": (drawing, "draws random numbers"),
     "drawing of torch": (drawing_of_torch, "draws random numbers|values decide|cannot follow"),
@@ -485,6 +497,26 @@ def test_an_activation_with_a_hook_stays_and_the_residual_is_taken():
     seen.clear()
     fused(X)
     assert seen
+
+
+class Wrapping(Block):
+    def forward(self, x):
+        return self.n(x) + tripled(x.sin())
+
+
+def test_a_function_that_fx_leaves_whole():
+    model = Wrapping()
+    fused, _ = sn.fuse(ready(model), X)
+    assert type(fused).__name__ == "FusedWrapping"
+    again = pickle.loads(pickle.dumps(fused))
+    torch.testing.assert_close(steps(again, X), steps(model, X), rtol=1e-9, atol=1e-9)
+
+
+def test_what_fx_has_written_already():
+    model = torch.fx.symbolic_trace(Around(branches()["0"]))
+    fused, report = check(model)
+    assert "pickles itself" in why(report, "branch.1")
+    assert torch.fx.GraphModule in type(fused).__mro__
 
 
 def test_a_block_that_pickles_itself():

@@ -204,7 +204,7 @@ def _residual(addition: fx.Node, given: fx.Node) -> fx.Node:
     if not isinstance(residual, fx.Node) or residual is given:
         raise Left("what is added is no other tensor")
     if addition.target in (operator.iadd, "add_") and addition.args[0] is residual:
-        raise Left("the addition writes into the residual, which others may look at")
+        raise Left("it is added in place to another tensor, which others may look at")
     return residual
 
 

@@ -181,6 +181,11 @@ def _check(kind: type[nn.Module]) -> None:
 class _Proxy(fx.Proxy):
     """Has operators that write in place: without, Python makes new values of them, and who shares the old sees it."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("tracer", "node"):
+            raise Left(f"writes {name} of a tensor")
+        super().__setattr__(name, value)
+
 
 def _in_place(function: Callable[[Any, Any], Any]) -> Callable[[fx.Proxy, Any], Any]:
     return lambda self, other: self.tracer.create_proxy("call_function", function, (self, other), {})
