@@ -125,6 +125,8 @@ class Page(Teller):
         self._markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
         self._markdown.core.ruler.push("letters", _mark_letters)
         self._markdown.add_render_rule("fence", _scrollable)
+        self._markdown.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
+        self._markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
 
     def _block(self, html: str) -> str:
         """Keep a block out of Markdown's hands until :meth:`_html` puts it back."""
