@@ -26,6 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from html import escape as html_escape
 from importlib.resources import files
 from typing import Any
 
@@ -66,6 +68,9 @@ class Part:
     covers: tuple[str, ...]
 
 
+_words = partial(html_escape, quote=False)  # Markdown obeys markup
+
+
 @dataclass
 class Teller:
     """What both tellings share: the numbers, and a list of what a part has named so far."""
@@ -102,11 +107,12 @@ class Teller:
         return f"\n\n{Report('', tuple(rows[0]), rows).to_markdown()}\n\n"
 
     def readings(self) -> str:
-        """What came of our ladders, a table each."""
+        """What came of our ladders, a table each; a record of the reader's own may hold any words."""
         told = []
         for one in self.facts["ladder"]["readings"]:
-            rows = one["rows"]
-            told += [f"**{one['head']}**", Report("", tuple(rows[0]), rows).to_markdown(), one["rest"]]
+            rows = [{name: _words(cell) for name, cell in row.items()} for row in one["rows"]]
+            table = Report("", tuple(rows[0]), rows).to_markdown()
+            told += [f"**{_words(one['head'])}**", table, _words(one["rest"])]
         return "\n\n" + "\n\n".join(told) + "\n\n"
 
     def names(self) -> dict[str, Any]:
