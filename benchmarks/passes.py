@@ -55,8 +55,9 @@ def measure(data: str, steps: int, seed: int) -> list[dict[str, Any]]:
     for _ in range(steps):
         training.advance()
     trained = training.network
-    order = torch.randperm(len(training.data.train), generator=torch.Generator().manual_seed(seed))[:IMAGES]
-    images = training._input(training.data.train[order])
+    batches = training.batches
+    order = torch.randperm(len(batches.data.train), generator=torch.Generator().manual_seed(seed))[:IMAGES]
+    images = batches.input(batches.data.train[order])
     cases = [{"seed": seed, "batch": None, "as trained": quality(training)}]
     for size in SIZES:
         case: dict[str, Any] = {"seed": seed, "batch": size}
@@ -73,9 +74,10 @@ def measure(data: str, steps: int, seed: int) -> list[dict[str, Any]]:
 
 def quality(training: Any) -> dict[str, float]:
     """Return accuracy and loss on the test part."""
-    network, test = training.network.eval(), training.data.test
+    network, batches = training.network.eval(), training.batches
+    test = batches.data.test
     with torch.inference_mode():
-        logits = torch.cat([network(part) for part in training._input(test).split(200)])
+        logits = torch.cat([network(part) for part in batches.input(test).split(200)])
     return {
         "accuracy": float((logits.argmax(1) == test.labels).float().mean()),
         "loss": float(cross_entropy(logits, test.labels)),
