@@ -82,6 +82,24 @@ def test_transforms():
     assert told == [True, True, False]
 
 
+def test_the_modules_in_which_an_export_is():
+    seen = []
+
+    class Asks(torch.nn.Module):
+        def forward(self, x):
+            scopes, key = _torch.open_scope()
+            seen.append((*scopes[key], list(scopes)[-1] == key))
+            return x + 1
+
+    model = torch.nn.Sequential(Asks(), torch.nn.Sequential(Asks()))
+    program = torch.export.export(model, (torch.ones(2),))
+    assert [(path.split(".", 1)[1], *others) for path, *others in seen] == [("0", Asks, True), ("1.0", Asks, True)]
+    calls = [list(node.meta["nn_module_stack"].values())[-1] for node in program.graph.nodes if node.op[:4] == "call"]
+    name = f"{Asks.__module__}.{Asks.__qualname__}"
+    assert calls == [("0", name), ("1.0", name)]
+    assert _torch.open_scope() is None
+
+
 def test_views():
     x = torch.ones(4, requires_grad=True) * 2
     assert _torch.is_view(x[1:])

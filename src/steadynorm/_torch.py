@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.multiprocessing.reductions import StorageWeakRef
 
 # Layers derive from these bases, and tools find layers by them, as optimizers, ``update_bn`` and trainers do. Replaced
@@ -44,6 +45,7 @@ __all__ = [
     "hook_tables",
     "is_view",
     "module_tables",
+    "open_scope",
     "operators_are_seen",
     "parameters_of",
     "plain",
@@ -104,6 +106,17 @@ def operators_are_seen() -> bool:
 def is_transformed() -> bool:
     """Tell whether a functorch transform runs: ``vmap``, ``grad`` and their kin. Replaced by: nothing public."""
     return torch._C._are_functorch_transforms_active()
+
+
+def open_scope() -> tuple[dict[str, tuple[str, type]], str] | None:
+    """Return the modules in whose forward ``torch.export`` is, and the key of the innermost; None if it is in none.
+
+    A module is a key, with its path in the model and its class. Each node gets a copy, ``meta["nn_module_stack"]``, by
+    whose classes quantizers look for layers. Where dynamo traces (``strict=True``) there is none. Replaced by: nothing.
+    """
+    mode = get_proxy_mode()
+    scopes = getattr(getattr(mode, "tracer", None), "module_stack", None)
+    return (scopes, next(reversed(scopes))) if scopes else None
 
 
 def is_view(x: Tensor) -> bool:

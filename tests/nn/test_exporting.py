@@ -43,6 +43,13 @@ def nodes(model, *inputs, strict=False):
     ]
 
 
+def classes(model, *inputs):
+    """Return for each operator of the graph the class that it is said to be of, as quantizers ask."""
+    graph = torch.export.export(model, inputs).graph
+    calls = (node for node in graph.nodes if node.op == "call_function")
+    return [(str(node.target), list(node.meta["nn_module_stack"].values())[-1][1]) for node in calls]
+
+
 class Tail(nn.Module):
     """Torch's layer, with what ours does behind it."""
 
@@ -84,6 +91,49 @@ def test_residual_and_activation_come_behind_as_torchs_operators(activation, tra
     theirs, ours = Tail(theirs, getattr(F, activation)).train(training), Held(ours).train(training)
     x, residual = torch.randn(2, *SHAPES[2])
     assert nodes(ours, x, residual) == nodes(theirs, x, residual)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_the_graph_says_that_it_is_of_torchs_class(dims, training):
+    theirs, ours = (nn.Sequential(layer, nn.Sequential(layer)).train(training) for layer in pair(dims))
+    x = torch.randn(SHAPES[dims])
+    expected = classes(theirs, x)
+    assert ("aten.batch_norm.default", f"torch.nn.modules.batchnorm.BatchNorm{dims}d") in expected
+    assert classes(ours, x) == expected
+
+
+def test_activation_and_residual_are_said_to_be_apart():
+    _, ours = pair()
+    ours.activation = "silu"
+    model = nn.ModuleDict({"a": ours, "b": Held(ours)})
+    model.forward = lambda x: model["b"](model["a"](x), x)  # the same layer twice
+    x = torch.randn(SHAPES[2])
+    norm = (
+        ("aten.add_.Tensor", "torch.nn.modules.batchnorm.BatchNorm2d"),
+        (
+            "aten.batch_norm.default",
+            "torch.nn.modules.batchnorm.BatchNorm2d",
+        ),
+    )
+    silu = ("aten.silu.default", "torch.nn.modules.activation.SiLU")
+    add = ("aten.add.Tensor", "steadynorm.nn.batchnorm.BatchNorm2d")
+    assert classes(model, x) == [*norm, silu, *norm, add, silu]
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.`:FutureWarning")
+@pytest.mark.parametrize("training", [True, False])
+def test_a_program_unflattens_and_loads(training, tmp_path):
+    _, ours = pair()
+    ours.activation = "silu"
+    model = Tail(nn.Sequential(nn.Conv2d(3, 3, 1), ours), torch.relu).train(training)
+    x, residual = torch.randn(2, *SHAPES[2])
+    program = torch.export.export(model, (x, residual))
+    expected = copy.deepcopy(model)(x, residual)
+    torch.export.save(program, tmp_path / "m.pt2")
+    loaded = torch.export.load(tmp_path / "m.pt2")
+    assert_close(loaded.module()(x, residual), expected)
+    assert_close(torch.export.unflatten(loaded)(x, residual), expected)
 
 
 @pytest.mark.parametrize("affine_frozen", [True, False])

@@ -11,7 +11,7 @@ from .. import kernels
 from .._torch import LazyTorchNorm, TorchNorm
 from ..errors import ArgumentError, ChannelError, DtypeError, ShapeError
 from ..functional._tensors import check_mask, features_second
-from . import masking
+from . import exporting, masking
 from .arguments import extend_signature
 from .dispatch import code_for
 from .finishing import activation_name, check_channel_axis, finish, wide_affine
@@ -120,7 +120,9 @@ class NormBase(WideStatistics, TorchNorm):
         if code != "torch":
             what = x, residual, weight, bias, mean, var, self.eps, self.activation
             return kernels.normalize(*what, traced=code != "kernel")
-        y = F.batch_norm(x, mean, var, *wide_affine(weight, bias), False, self.momentum or 0.0, self.eps)
+        if mask is None and exporting.is_exporting():
+            return exporting.batch_norm(self, x, residual, (mean, var), (weight, bias), by_batch=False)
+        y = F.batch_norm(x, mean, var, *wide_affine(weight, bias), False, 0.0, self.eps)
         return finish(y, residual, self.activation)
 
     def _constants(self) -> tuple[Any, ...]:

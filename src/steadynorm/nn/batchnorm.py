@@ -142,7 +142,8 @@ class BatchNormBase(NormBase, TorchBatchNorm):
             n = x.numel() // x.shape[1]
             var = var * (n / (n - 1))
         elif self.momentum is not None and exporting.is_exporting():
-            y = finish(exporting.batch_norm(x, affine, moving, self.momentum, eps), residual, activation)
+            mean, var, tracked, _ = (None,) * 4 if moving is None else moving
+            return exporting.batch_norm(self, x, residual, (mean, var), affine, tracked=tracked, by_batch=True)
         else:
             # torch's operator writes the batch's own mean and unbiased variance into these, and they are averaged in
             # below: a running buffer that backward saved is never repaired in place
